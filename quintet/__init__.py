@@ -1,0 +1,1 @@
+"""quintet: one recommendation model, trained once on event logs, that plays five parts."""

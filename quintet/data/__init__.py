@@ -1,0 +1,1 @@
+"""From tables to arrays: reading, cleaning, auditing, splitting and encoding event logs."""

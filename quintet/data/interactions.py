@@ -1,0 +1,165 @@
+"""Events as arrays: what memories, towers and metrics read.
+
+Rows, never ids, live here: user ``u`` is row ``u`` of the user vocabulary and item ``i`` row ``i``
+of the catalogue's. Events stand grouped by user and, within a user, in time order; equal times are
+ordered by a seeded hash of the event's row number, so that neither ids nor luck decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+MICROSECONDS_PER_DAY = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Events grouped by user in time order (compressed sparse rows).
+
+    Shapes: U users, E events.
+
+    Attributes:
+        offsets: [U + 1] where each user's events start; ``offsets[-1] == E``.
+        user: [E] user row of each event (for a batch of queries: -1 where unknown).
+        item: [E] item row.
+        time: [E] microseconds since 1970 UTC; 0 throughout where the log has no times.
+        behaviour: [E] index into the data set's behaviours.
+        scenario: [E] index into the data set's scenarios.
+        value: [E] rating or amount; NaN where missing.
+        n_items: size of the catalogue.
+    """
+
+    offsets: Ints
+    user: Ints
+    item: Ints
+    time: Ints
+    behaviour: Ints
+    scenario: Ints
+    value: Floats
+    n_items: int
+
+    def __len__(self) -> int:
+        return int(self.offsets[-1])
+
+    @property
+    def n_users(self) -> int:
+        """How many users, those without events counted too."""
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Ints:
+        """[U] events of each user."""
+        return np.diff(self.offsets)
+
+    @classmethod
+    def build(
+        cls,
+        user: NDArray[np.integer],
+        item: NDArray[np.integer],
+        *,
+        n_users: int,
+        n_items: int,
+        time: NDArray[np.integer] | None = None,
+        behaviour: NDArray[np.integer] | None = None,
+        scenario: NDArray[np.integer] | None = None,
+        value: NDArray[np.floating] | None = None,
+        tie_seed: int = 0,
+        keep_order: bool = False,
+    ) -> Interactions:
+        """Group events by user and order them in time.
+
+        Args:
+            user: [E] user rows.
+            item: [E] item rows.
+            n_users: size of the user vocabulary.
+            n_items: size of the catalogue.
+            time: [E] microseconds; without it the given order is kept.
+            behaviour: [E] behaviour indices; 0 when absent.
+            scenario: [E] scenario indices; 0 when absent.
+            value: [E] values; NaN when absent.
+            tie_seed: orders events of one user at one time.
+            keep_order: leave equal times as given instead of by hash.
+        """
+        n = len(user)
+        row = np.arange(n, dtype=np.int64)
+        times = np.zeros(n, np.int64) if time is None else time.astype(np.int64)
+        hashed = row if time is None or keep_order else seeded_hash(row, tie_seed)
+        order = np.lexsort((row, hashed, times, user))
+        offsets = np.zeros(n_users + 1, np.int64)
+        np.cumsum(np.bincount(user.astype(np.int64), minlength=n_users), out=offsets[1:])
+
+        def column(values: NDArray[np.integer] | None) -> Ints:
+            return np.zeros(n, np.int64) if values is None else values.astype(np.int64)[order]
+
+        return cls(
+            offsets=offsets,
+            user=user.astype(np.int64)[order],
+            item=item.astype(np.int64)[order],
+            time=times[order],
+            behaviour=column(behaviour),
+            scenario=column(scenario),
+            value=(
+                np.full(n, np.nan, np.float32) if value is None else value.astype(np.float32)[order]
+            ),
+            n_items=n_items,
+        )
+
+    def select(self, keep: Mask) -> Interactions:
+        """The events where ``keep`` [E] is true; users keep their rows."""
+        running = np.concatenate([[0], np.cumsum(keep)]).astype(np.int64)
+        return self._take(np.flatnonzero(keep), running[self.offsets])
+
+    def users(self, rows: Sequence[int] | NDArray[np.integer]) -> Interactions:
+        """The histories of the given users, in that order, as a batch."""
+        chosen = np.asarray(rows, np.int64)
+        lengths = self.lengths[chosen]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        shift = np.repeat(self.offsets[chosen] - offsets[:-1], lengths)
+        return self._take(np.arange(offsets[-1]) + shift, offsets)
+
+    def tail(self, longest: int) -> Interactions:
+        """The last ``longest`` events of every user."""
+        position = np.arange(len(self)) - np.repeat(self.offsets[:-1], self.lengths)
+        return self.select(position >= np.repeat(self.lengths, self.lengths) - longest)
+
+    def _take(self, index: Ints, offsets: Ints) -> Interactions:
+        return replace(
+            self,
+            offsets=offsets,
+            user=self.user[index],
+            item=self.item[index],
+            time=self.time[index],
+            behaviour=self.behaviour[index],
+            scenario=self.scenario[index],
+            value=self.value[index],
+        )
+
+    def positions(self) -> Ints:
+        """[E] index of each event within its user's history, from 0."""
+        return np.arange(len(self)) - np.repeat(self.offsets[:-1], self.lengths)
+
+    def group(self) -> Ints:
+        """[E] index of the history (batch row) that each event belongs to."""
+        return np.repeat(np.arange(self.n_users), self.lengths)
+
+    def item_counts(self) -> Ints:
+        """[I] events of each item."""
+        return np.bincount(self.item, minlength=self.n_items).astype(np.int64)
+
+
+def seeded_hash(keys: NDArray[np.integer], seed: int) -> Ints:
+    """[N] a well mixed, non-negative number for each key (splitmix64); same on all machines."""
+    with np.errstate(over="ignore"):
+        z = keys.astype(np.uint64) + np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+    return (z >> np.uint64(1)).astype(np.int64)

@@ -1,0 +1,1 @@
+"""Evidence that is counted from events rather than learned by gradient: one file a memory."""

@@ -1,0 +1,76 @@
+"""What every memory is: evidence that is counted from events, not learned by gradient.
+
+A memory is fitted on training events alone and scores the whole catalogue for a batch of histories.
+It works for people it has never seen, because it reads the history it is handed, not a user row. A
+user row that is known (``histories.user``) is used only to leave a user's own counts out.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quintet.config import Config
+from quintet.data.features import FeatureTable
+from quintet.data.interactions import Floats, Interactions, Mask
+from quintet.registry import Registry
+
+
+class Memory(ABC):
+    """Counted evidence over the catalogue.
+
+    Subclasses give ``name``, a nested ``Config`` and the four methods below. Shapes: B histories,
+    I items, N events in the batch.
+    """
+
+    name: ClassVar[str]
+    #: whether items without training events can get a meaningful score
+    scores_cold_items: ClassVar[bool] = False
+    #: whether it can stand in the fused model (cheap to fit and keep, works from the history alone)
+    evidence: ClassVar[bool] = True
+
+    class Config(Config):
+        """Settings of the memory."""
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config if config is not None else self.Config()
+
+    @abstractmethod
+    def fit(self, events: Interactions, items: FeatureTable | None = None) -> Self:
+        """Count from training events (and item attributes); returns self."""
+
+    @abstractmethod
+    def score(self, histories: Interactions) -> Floats:
+        """[B, I] evidence for every item given each history; higher is better, 0 is "none".
+
+        ``histories`` is a batch made by ``Interactions.users``: its row ``b`` is the b-th history.
+        The history's own items are scored like any other: masking them is the caller's work.
+        """
+
+    def present(self) -> Mask | None:
+        """[I] items that this memory knows anything about; None means all."""
+        return None
+
+    def explain(self, history: Interactions, item: int) -> Floats | None:
+        """[N] how much each event of ONE history added to the score of ``item``; None: unknown.
+
+        Where the score is a sum over history events, the parts add up to the score of the item
+        before any final monotone transform.
+        """
+        del history, item
+        return None
+
+    @abstractmethod
+    def state(self) -> Mapping[str, NDArray[np.generic]]:
+        """Arrays that restore the fitted memory (for the bundle)."""
+
+    @abstractmethod
+    def load_state(self, state: Mapping[str, NDArray[np.generic]]) -> Self:
+        """Restore from :meth:`state`; returns self."""
+
+
+MEMORIES: Registry[Memory] = Registry("quintet.memory", Memory, "memory")  # type: ignore[type-abstract]

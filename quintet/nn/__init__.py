@@ -1,0 +1,1 @@
+"""The network: blocks, towers, backbones, tasks, losses and their fusion."""

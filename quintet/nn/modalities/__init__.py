@@ -1,0 +1,1 @@
+"""Encoders of item and user attributes: one file a modality."""

@@ -1,0 +1,1 @@
+"""The five tasks with their losses: one file a task."""

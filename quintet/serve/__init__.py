@@ -1,0 +1,1 @@
+"""Answering: the Recommender, its index, its slate and its explanations."""
