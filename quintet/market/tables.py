@@ -240,7 +240,7 @@ def relation_table(world: World, friends: Ints) -> pa.Table:
         {
             "source_id": _take(world.names.user, friends[:, 0]),
             "target_id": _take(world.names.user, friends[:, 1]),
-            "kind": pa.array(["friend"] * len(friends), pa.string()),
+            "kind": pa.array(["user-user"] * len(friends), pa.string()),
         }
     )
 

@@ -29,7 +29,7 @@ from quintet.market.vocabulary import complement_matrix
 from quintet.market.world import Goods, Ints, Mask, People, Reals, Rng, pick
 
 #: interest fades by this at each look; below KNOWN a category counts as unknown again
-FADING, KNOWN = 0.7, 0.7**8
+FADING, KNOWN = 0.6, 0.6**8
 COMPLEMENT_SECONDS = 7 * 86_400
 #: a consumable is due from this share of its period until that
 DUE_FROM, DUE_UNTIL = 0.6, 4.0

@@ -32,7 +32,7 @@ SCENARIO_SHARE = {
     "people": 0.05,
 }
 #: the mean logit of each strategy, in the order of STRATEGIES
-STRATEGY_LOGITS = np.array([1.6, -0.6, 0.3, 1.2, -1.0])
+STRATEGY_LOGITS = np.array([1.8, -0.9, 0.3, 1.4, -1.0])
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def make_goods(config: MarketConfig, rng: Rng) -> Goods:
         brand=rng.integers(0, len(BRANDS), n),
         style=rng.integers(0, len(ENGLISH_STYLES), n),
         quality=quality,
-        popularity=np.exp(0.6 * quality + rng.normal(0, 0.7, n)),
+        popularity=np.exp(0.5 * quality + rng.normal(0, 0.5, n)),
         log_price=np.where(sold, typical[category, shelf] + level, np.nan),
         price_level=level,
         period=np.where(sold, lasts[category, shelf], 0.0),
