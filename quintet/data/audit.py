@@ -93,6 +93,7 @@ def audit(
     items: FeatureTable | None = None,
     users: FeatureTable | None = None,
     user_names: Sequence[str] | None = None,
+    item_names: Sequence[str] | None = None,
     behaviours: Sequence[str] | None = None,
 ) -> AuditReport:
     """Look for leakage and poor quality before training.
@@ -103,6 +104,7 @@ def audit(
         items: attributes of the I items.
         users: attributes of the U users.
         user_names: [U] ids, to name an account in a message.
+        item_names: [I] ids, to see whether the log was sorted by them.
         behaviours: names of the behaviours, by index.
 
     Raises:
@@ -126,7 +128,7 @@ def audit(
         raise DataError(
             f"behaviour {events.behaviour.max()} has no name: {len(behaviours)} names were given"
         )
-    evidence = Evidence(events, split, items, users, user_names, behaviours)
+    evidence = Evidence(events, split, items, users, user_names, item_names, behaviours)
     found = [finding for check in (*LEAKAGE, *QUALITY) for finding in check(evidence)]
     return AuditReport(
         findings=sorted(found, key=lambda finding: -SEVERITIES.index(finding.severity)),

@@ -6,7 +6,7 @@ there is nothing to fear. Thresholds are rules of thumb and stand beside the che
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,7 @@ def time_ties(evidence: Evidence) -> Iterator[Finding]:
 
 
 def id_order(evidence: Evidence) -> Iterator[Finding]:
-    """Item rows that rise or fall along histories, so that a row number tells what comes next.
+    """Items that ascend along histories, by row or by id: the log was sorted by them.
 
     Counts ascending pairs of neighbours within users; by chance half of them ascend. Pairs with
     the first event of an item in the log are left out: rows are given in order of first
@@ -92,31 +92,49 @@ def id_order(evidence: Evidence) -> Iterator[Finding]:
     first |= _first_of_item(events, np.argsort(events.time, kind="stable"))
     pairs = evidence.neighbours & (events.item[1:] != events.item[:-1])
     pairs &= ~first[1:] & ~first[:-1]
-    ascending = events.item[1:] > events.item[:-1]
-    overall, overall_z = _against_half(ascending[pairs])
-    in_ties, ties_z = _against_half(ascending[pairs & evidence.tied])
-    values = {"ascending": overall, "z": overall_z}
-    message = f"{overall:.1%} of neighbouring events ascend in item row (chance: 50%)"
+    orders = {"row": events.item}
+    if evidence.item_names is not None:
+        orders["id"] = _rank_of_names(evidence.item_names)[events.item]
+    found = [_ascent(evidence, what, place, pairs) for what, place in orders.items()]
+    yield max(found, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def _ascent(evidence: Evidence, what: str, place: Ints, pairs: Mask) -> Finding:
+    """How often ``place`` [E] ascends over the pairs [E - 1] of neighbours."""
+    ascending = place[1:] > place[:-1]
+    overall, z = _against_half(ascending[pairs])
+    values = {"ascending": overall, "z": z}
+    message = f"Items ascend by {what} in {overall:.1%} of neighbouring events (chance: 50%)"
     if evidence.timed:
-        severity = _order_severity(overall, overall_z, note=0.05, warning=0.1)
-        worse = _order_severity(in_ties, ties_z, note=0.02, warning=0.05, danger=0.1)
-        severity = max(severity, worse, key=SEVERITIES.index)
+        in_ties, ties_z = _against_half(ascending[pairs & evidence.tied])
         values |= {"ascending_in_ties": in_ties, "z_in_ties": ties_z}
-        message += f", {in_ties:.1%} where times are equal"
+        message += f", in {in_ties:.1%} where times are equal"
+        severity = max(
+            _order_severity(overall, z, note=0.05, warning=0.1),
+            _order_severity(in_ties, ties_z, note=0.02, warning=0.05, danger=0.1),
+            key=SEVERITIES.index,
+        )
     else:
-        severity = _order_severity(overall, overall_z, note=0.05, warning=0.1, danger=0.25)
-    yield Finding(
-        "id_order",
-        severity,
-        message
-        + (
-            "."
-            if severity == "ok"
-            else "; the log seems sorted by item, so that row numbers tell what comes next. "
-            "Break equal times by a seeded hash (keep_order=False), and read real timestamps."
-        ),
-        values,
-    )
+        severity = _order_severity(overall, z, note=0.05, warning=0.1, danger=0.25)
+    if severity != "ok":
+        message += (
+            "; the log seems sorted by it where times are equal or missing, so that the order of "
+            "ids tells what comes next. Read real timestamps, and break equal times by a seeded "
+            "hash (keep_order=False)"
+        )
+    return Finding("id_order", severity, f"{message}.", values)
+
+
+def _rank_of_names(names: Sequence[str]) -> Ints:
+    """[I] the place of each item when ids are sorted: as numbers if all are, else as text."""
+    texts = np.asarray(names, dtype=np.str_)
+    try:
+        keys: NDArray[np.generic] = texts.astype(np.float64)
+    except ValueError:
+        keys = texts
+    rank = np.empty(len(keys), np.int64)
+    rank[np.argsort(keys, kind="stable")] = np.arange(len(keys))
+    return rank
 
 
 def copies_across_parts(evidence: Evidence) -> Iterator[Finding]:
@@ -178,23 +196,21 @@ def repeat_targets(evidence: Evidence) -> Iterator[Finding]:
     if evidence.split is None:
         return
     repeats = share(evidence.repeated[_is_target(evidence.split)])
-    if repeats == 0.0:
-        severity, advice = "ok", ": rank with the history masked."
-    elif repeats < 0.01:
-        severity, advice = (
-            "warning",
-            ": too few for a habit, so probably the same event recorded twice. Keep one event for "
-            "each user and item, or they are lost when the history is masked.",
+    severity: Severity = "ok"
+    advice = "rank with the history masked"
+    if 0.0 < repeats < 0.01:
+        severity = "warning"
+        advice = (
+            "too few for a habit, so probably the same event recorded twice. Keep one event for "
+            "each user and item, or these targets are lost when the history is masked"
         )
-    else:
-        severity, advice = (
-            "note",
-            ": masking the history makes them unreachable. Report unmasked rankings too.",
-        )
+    elif repeats > 0.0:
+        severity = "note"
+        advice = "masking the history makes them unreachable. Report unmasked rankings too"
     yield Finding(
         "repeat_targets",
-        severity,  # type: ignore[arg-type]
-        f"{repeats:.2%} of the targets are items that their user had before{advice}",
+        severity,
+        f"{repeats:.2%} of the targets are items that their user had before: {advice}.",
         {"share": repeats},
     )
 
@@ -208,13 +224,13 @@ def unseen(evidence: Evidence) -> Iterator[Finding]:
     cold_items = share(split.train.item_counts()[targets.item] == 0)
     cold_users = share(split.valid_histories().lengths[targets.user] == 0)
     for kind, cold, remedy in (
-        ("items", cold_items, "only content can rank them; report them apart"),
-        ("users", cold_users, "they get what is popular; report them apart"),
+        ("items", cold_items, "only content can rank them, so report them apart"),
+        ("users", cold_users, "they get what is popular, so report them apart"),
     ):
         yield Finding(
             f"unseen_{kind}",
             grade(cold, note=1e-9, warning=0.1),
-            f"{cold:.1%} of the targets have {kind} without a training event"
+            f"{cold:.1%} of the targets are of {kind} without a training event"
             + (f": {remedy}." if cold else "."),
             {"share": cold},
         )

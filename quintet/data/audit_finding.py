@@ -43,6 +43,7 @@ class Evidence:
     items: FeatureTable | None = None
     users: FeatureTable | None = None
     user_names: Sequence[str] | None = None
+    item_names: Sequence[str] | None = None
     behaviours: Sequence[str] | None = None
 
     @cached_property

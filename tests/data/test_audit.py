@@ -132,6 +132,19 @@ def test_untimed_log_sorted_by_item() -> None:
     assert only(audit(planted), "id_order").severity == "danger"
 
 
+@pytest.mark.parametrize("style", ["{}", "B{:04d}"])
+def test_log_sorted_by_ids_that_are_not_the_rows(style: str) -> None:
+    place = np.random.default_rng(3).permutation(CLEAN.n_items)
+    order = np.lexsort((place[CLEAN.item], CLEAN.user))
+    planted = rebuilt(CLEAN, item=CLEAN.item[order], time=None)
+    names = [style.format(number) for number in place]
+    assert only(audit(planted), "id_order").severity == "ok"
+    finding = only(audit(planted, item_names=names), "id_order")
+    assert finding.severity == "danger"
+    assert "by id in 100.0%" in finding.message
+    assert only(audit(CLEAN, item_names=names), "id_order").severity == "ok"
+
+
 def test_rows_by_first_appearance_are_no_order() -> None:
     """With 2 events an item, most of a history is new items, whose rows ascend by construction."""
     sparse = random_log(n_users=400, n_items=2000, n_events=4000)
