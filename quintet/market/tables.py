@@ -144,6 +144,7 @@ def _log_columns(world: World, rows: _Rows, feed: Feed) -> dict[str, pa.Array]:
     schedule, config, goods = world.schedule, world.config, world.goods
     user, scenario = schedule.user[rows.slot], schedule.scenario[rows.slot]
     price = np.round(np.exp(goods.log_price[rows.item]), 2)
+    later = rows.second - schedule.second[rows.slot] >= GOODS_RATING_DELAY  # no session any more
     columns = {
         "event_id": _numbered("e", np.arange(len(user))),
         "user_id": _take(world.names.user, user),
@@ -154,12 +155,13 @@ def _log_columns(world: World, rows: _Rows, feed: Feed) -> dict[str, pa.Array]:
         "value": pa.array(rows.value, mask=np.isnan(rows.value)),
         "price": pa.array(price, mask=np.isnan(price)),
         "query": _queries(world, user, rows.item, scenario),
-        "session_id": _numbered("s", schedule.session[rows.slot]),
+        "session_id": _numbered("s", schedule.session[rows.slot], later),
         "device": _take(DEVICES, schedule.device[rows.slot]),
     }
     if feed.slates is not None:
         slate, missing = feed.of_slot[rows.slot], rows.place < 0
-        propensity = feed.slates.propensity[slate, rows.place]
+        propensity = np.zeros(len(slate))
+        propensity[~missing] = feed.slates.propensity[slate[~missing], rows.place[~missing]]
         columns["request_id"] = _numbered("r", rows.slot, missing)
         columns["position"] = pa.array(rows.place, pa.int64(), mask=missing)
         columns["propensity"] = pa.array(propensity, mask=missing)

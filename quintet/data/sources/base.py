@@ -41,10 +41,10 @@ class Source(ABC):
         """
 
 
-SOURCES: Registry[Source] = Registry("quintet.data.sources", Source, "data source")
+SOURCES: Registry[Source] = Registry("quintet.data.sources", Source, "data source")  # type: ignore[type-abstract]
 
 
-def load_source(name: str, **settings: Any) -> Dataset:
+def load_source(name: str, /, **settings: Any) -> Dataset:
     """The data set of the source called ``name``.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from quintet.data.schema import Behaviour, DataSchema
+from quintet.data.schema import Behaviour, ColumnType, DataSchema
 from quintet.data.sources.base import Source
 from quintet.market.settings import MarketConfig
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from quintet.data.dataset import Dataset
     from quintet.market import Market
 
-ITEM_TYPES = {
+ITEM_TYPES: dict[str, ColumnType] = {
     "title": "text",
     "kind": "category",
     "category": "category",
@@ -23,13 +23,13 @@ ITEM_TYPES = {
     "language": "category",
     "released": "number",
 }
-USER_TYPES = {"age": "number", "gender": "category", "language": "category"}
+USER_TYPES: dict[str, ColumnType] = {"age": "number", "gender": "category", "language": "category"}
 BEHAVIOURS = (
-    Behaviour(name="view", weight=1.0),
-    Behaviour(name="like", weight=2.0, implies=["view"]),
-    Behaviour(name="cart", weight=3.0, implies=["view"]),
-    Behaviour(name="buy", weight=5.0, implies=["view", "cart"]),
-    Behaviour(name="rating", weight=2.0, implies=["view"]),
+    Behaviour(name="view", polarity=1.0, weight=1.0),
+    Behaviour(name="like", polarity=1.0, weight=2.0, implies=["view"]),
+    Behaviour(name="cart", polarity=1.0, weight=3.0, implies=["view"]),
+    Behaviour(name="buy", polarity=1.0, weight=5.0, implies=["view", "cart"]),
+    Behaviour(name="rating", polarity=1.0, weight=2.0, implies=["view"]),
 )
 
 
@@ -76,7 +76,7 @@ def as_dataset(market: Market) -> Dataset:
 def schema_of(config: MarketConfig) -> DataSchema:
     """Behaviours, scenarios and column types of a market with these settings."""
     shown = (Behaviour(name="impression", polarity=0.0, weight=0.0),) if config.exposures else ()
-    pictures = {"image": "image"} if config.image_folder is not None else {}
+    pictures: dict[str, ColumnType] = {"image": "image"} if config.image_folder is not None else {}
     return DataSchema(
         behaviours=[*shown, *BEHAVIOURS],
         scenarios=list(config.scenarios),

@@ -39,7 +39,7 @@ WHEEL = WheelData(
     },
 )
 SCHEMA = DataSchema(
-    behaviours=[Behaviour(name="rate")],
+    behaviours=[Behaviour(name="rate", polarity=1.0, weight=1.0)],
     scenarios=["video"],
     items={"title": "text", "release_year": "number", "genres": "category"},
     users={"age": "number", "gender": "category", "occupation": "category"},
@@ -71,6 +71,10 @@ def user_table(folder: Path) -> pa.Table:
     """People: ``user_id, age, gender, occupation``."""
     names = ["user_id", "age", "gender", "occupation", "zip_code"]
     table = _read(folder / "ml-100k.user", names).drop_columns(["zip_code"])
+    occupation = table["occupation"]
+    # "none" is an answer that people gave, and readers would take it for a missing one
+    named = pc.if_else(pc.equal(occupation, "none"), "no occupation", occupation)
+    table = table.set_column(3, "occupation", named)
     return table.set_column(1, "age", table["age"].cast(pa.int64()))
 
 

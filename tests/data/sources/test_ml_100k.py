@@ -27,7 +27,7 @@ FILES = {
     "ml-100k.user": (
         "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n"
         "7\t24\tM\ttechnician\t00007\n"
-        "8\t53\tF\tother\tT8H1N\n"
+        "8\t53\tF\tnone\tT8H1N\n"
     ),
 }
 
@@ -67,6 +67,7 @@ def test_people_without_zip_codes(folder: Path) -> None:
     users = ml_100k.user_table(folder)
     assert users.column_names == ["user_id", "age", "gender", "occupation"]
     assert users["age"].to_pylist() == [24, 53]
+    assert users["occupation"].to_pylist() == ["technician", "no occupation"]
 
 
 def test_the_true_files() -> None:
