@@ -78,15 +78,16 @@ class _UserNeighbours(Counted):
 
     def present(self) -> Mask:
         """[I] items with training events."""
-        return np.bincount(self._taken.indices, minlength=self.n_items) > 0
+        n_items = self.n_items
+        return np.bincount(self._taken.indices, minlength=n_items) > 0
 
 
 class UserCosine(_UserNeighbours):
     """Cosine between the history and each training user's items.
 
     ``x_h·x_v / (|x_h| |x_v| + shrinkage)``; an entry is the recency weight (1 for training users)
-    times ``idf^idf_power``, with ``idf_i = log(1 + U / n_i)`` and n_i the users of item i. Each
-    distinct item counts once.
+    times ``idf^idf_power``, with ``idf_i = log(1 + U / n_i)`` and n_i the users of item i (at
+    least 1). Each distinct item counts once.
     """
 
     name = "user_cosine"
@@ -111,8 +112,7 @@ class UserCosine(_UserNeighbours):
         self._taken = taken
         self._n_items = taken.shape[1]
         n_users = np.bincount(taken.indices, minlength=self._n_items)
-        idf = np.log1p(taken.shape[0] / np.maximum(n_users, 1)) ** self.config.idf_power
-        self._idf = np.where(n_users > 0, idf, 0.0)
+        self._idf = np.log1p(taken.shape[0] / np.maximum(n_users, 1)) ** self.config.idf_power
         self._by_item = scale_rows_columns(taken.T.tocsr(), self._idf, np.ones(taken.shape[0]))
         return self
 
