@@ -158,27 +158,34 @@ def reliability(name: str, points: Sequence[ReliabilityPoint]) -> Html:
     return drawing.markup
 
 
-def distribution(name: str, points: Sequence[tuple[float, float]]) -> Html:
-    """How many (users, items) have each value; logarithmic axes where the span is wide."""
+def histogram(name: str, edges: Sequence[float], counts: Sequence[float]) -> Html:
+    """How many users or items have each value: bars of equal width, named by where they start.
+
+    ``edges`` [B + 1] and ``counts`` [B]; bins usually double in width.
+    """
     with _drawing(3.0, 2.1, f"Distribution of {name}") as drawing:
         axes = drawing.axes
-        values, counts = [p[0] for p in points], [p[1] for p in points]
-        positive = [v for v in values if v > 0]
-        if positive and len(positive) == len(values) and max(positive) > 50 * min(positive):
-            _logarithmic(axes.xaxis, axes.set_xscale)
-        filled = [c for c in counts if c > 0]
-        if filled and max(filled) > 200 * min(filled):
-            _logarithmic(axes.yaxis, axes.set_yscale)
-        axes.fill_between(values, counts, color=ACCENT, alpha=0.22, linewidth=0)
-        axes.plot(values, counts, color=ACCENT, linewidth=1.6)
+        places = range(len(counts))
+        axes.bar(places, counts, width=0.86, color=ACCENT, linewidth=0)
+        every = 1 + len(counts) // 8  # as many names as there is room for
+        axes.set_xticks(
+            places[::every], [number(edge) if edge else "0" for edge in edges[:-1:every]]
+        )
         axes.set_xlabel(name)
-        axes.set_ylabel("how many")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.grid(visible=False, axis="x")
     return drawing.markup
 
 
-def _logarithmic(axis: Any, set_scale: Any) -> None:
-    """A logarithmic axis whose ticks are plain numbers, not powers of ten."""
-    set_scale("log")
-    axis.set_major_formatter(lambda value, _: number(value))
-    axis.set_minor_formatter(lambda *_: "")
+def share(shares: Sequence[float]) -> Html:
+    """Share of events of the most popular items; the diagonal is a catalogue without favourites."""
+    with _drawing(3.0, 2.1, "Share of events on the most popular items") as drawing:
+        axes = drawing.axes
+        percents = [100 * place / (len(shares) - 1) for place in range(len(shares))]
+        events = [100 * value for value in shares]
+        axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, dashes=(4, 3))
+        axes.fill_between(percents, events, color=ACCENT, alpha=0.18, linewidth=0)
+        axes.plot(percents, events, color=ACCENT, linewidth=1.8)
+        axes.set(xlim=(0, 100), ylim=(0, 101), xlabel="% of items", ylabel="% of events")
+        axes.grid(visible=False, axis="x")
+    return drawing.markup

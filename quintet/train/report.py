@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from quintet.files import write_text_atomic
+from quintet.train import report_data
 from quintet.train import report_sections as sections
 from quintet.train.markup import Html, join, tag
 from quintet.train.results import Results, parse_results
@@ -26,8 +27,8 @@ _SECTIONS = (
     ("slices", "Where it helps and where not", sections.slices),
     ("reliability", "Can the probabilities be trusted?", sections.reliability),
     ("curves", "Training", sections.curves),
-    ("data", "The data", sections.distributions),
-    ("audit", "Audit of the data", sections.findings),
+    ("data", "The data", report_data.distributions),
+    ("audit", "Audit of the data", report_data.findings),
     ("examples", "Example users", sections.examples),
 )
 
@@ -49,7 +50,7 @@ def write_report(
         results: the contents of a ``results.json``, see :class:`quintet.train.results.Results`.
         path: the HTML file to write.
         curves: training curves, (step, value) points by name; takes the place of the results' own.
-        audit: findings and distributions of the data; likewise.
+        audit: the audit's ``to_dict()``; likewise.
         tables: further tables by title, each a list of rows.
         examples: example users; likewise.
 

@@ -102,7 +102,7 @@ def models(results: Results) -> Html | None:
     more = tag("details", tag("summary", f"{len(rest)} more metrics"), _models_table(results, rest))
     return join(
         [
-            _note("Higher is better unless a metric says otherwise. Small figures are the bounds "
+            note("Higher is better unless a metric says otherwise. Small figures are the bounds "
                   "of the 95 % interval over users; the best of a column is bold."),
             _models_table(results, first, paired=True),
             _glossary(first),
@@ -165,7 +165,7 @@ def differences(results: Results) -> Html | None:
         return None
     return join(
         [
-            _note("Each line is the 95 % interval of the difference on the same users. A line that "
+            note("Each line is the 95 % interval of the difference on the same users. A line that "
                   "touches zero is a difference that chance alone could make."),
             tag("div", plots.forest(known, metric, results.main_model), class_="scroll wide"),
         ]
@@ -206,13 +206,13 @@ def slices(results: Results) -> Html | None:
         users = tag("small", f"{number(counts[0])} users") if counts else None
         cells = [_figure_cell(figures.get(n, {}).get(metric), bold=n in best) for n in names]
         rows.append(tag("tr", tag("th", label(part), users, scope="row"), *cells))
-    return join([_note(f"{label(metric)} by part."), _table(["Part", *names], rows)])
+    return join([note(f"{label(metric)} by part."), _table(["Part", *names], rows)])
 
 
 def curves(results: Results) -> Html | None:
     """Training curves, one small plot each."""
     drawn = {name: plots.curve(name, points) for name, points in results.curves.items() if points}
-    return _figures(drawn)
+    return figure_grid(drawn)
 
 
 def reliability(results: Results) -> Html | None:
@@ -220,34 +220,9 @@ def reliability(results: Results) -> Html | None:
     points = {name: points for name, points in results.reliability.items() if points}
     if not points:
         return None
-    note = _note("On the dashed line, things happen exactly as often as predicted. Larger points "
+    words = note("On the dashed line, things happen exactly as often as predicted. Larger points "
                  "stand for more events.")  # fmt: skip
-    return join([note, _figures({n: plots.reliability(n, p) for n, p in points.items()})])
-
-
-def distributions(results: Results) -> Html | None:
-    """How popularity, history lengths and the like are spread over the data."""
-    known = results.audit.distributions if results.audit else {}
-    return _figures({label(n): plots.distribution(label(n), p) for n, p in known.items() if p})
-
-
-def findings(results: Results) -> Html | None:
-    """What the data audit found before training."""
-    if results.audit is None:
-        return None
-    if not results.audit.findings:
-        return _note("The audit of the data found nothing to report.")
-    gravity = {"error": 0, "warning": 1}
-    ordered = sorted(results.audit.findings, key=lambda f: gravity.get(f.severity, 2))
-    items = [
-        tag(
-            "li",
-            tag("span", label(f.severity), class_=f"severity {f.severity}"),
-            tag("div", tag("b", label(f.check)), tag("div", f.message, class_="note")),
-        )
-        for f in ordered
-    ]
-    return tag("ul", *items, class_="findings")
+    return join([words, figure_grid({n: plots.reliability(n, p) for n, p in points.items()})])
 
 
 def examples(results: Results) -> Html | None:
@@ -334,7 +309,8 @@ def _plain(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
-def _figures(drawn: Mapping[str, Html]) -> Html | None:
+def figure_grid(drawn: Mapping[str, Html]) -> Html | None:
+    """Small plots side by side, each under its name."""
     if not drawn:
         return None
     parts = [tag("figure", tag("figcaption", name), plot) for name, plot in drawn.items()]
@@ -381,8 +357,9 @@ def _between(figure: Figure) -> str:
 def _glossary(metrics: Iterable[str]) -> Html:
     said = {m.partition("@")[0]: meaning(m) for m in metrics}
     words = "; ".join(f"{label(name)}: {line}" for name, line in said.items() if line)
-    return _note(words + "." if words else "")
+    return note(words + "." if words else "")
 
 
-def _note(words: str) -> Html:
+def note(words: str) -> Html:
+    """A quiet sentence that helps to read what follows."""
     return tag("p", words, class_="note")

@@ -61,18 +61,24 @@ class ReliabilityPoint(Part):
 
 
 class Finding(Part):
-    """One finding of the data audit; ``severity`` is info, warning or error."""
+    """One finding of the data audit; ``severity`` is ok, note, warning or danger."""
 
-    check: str
+    name: str
     message: str
-    severity: str = "info"
+    severity: str = "note"
 
 
 class Audit(Part):
-    """Findings of the data audit, and distributions as (value, count) points in rising order."""
+    """The data audit as its ``to_dict`` gives it.
+
+    Attributes:
+        findings: what the checks found.
+        distributions: ``NAME_edges`` [B + 1] and ``NAME_counts`` [B] of histograms, and
+            ``popularity_share`` [P], the share of events of the most popular 0 to 100 % of items.
+    """
 
     findings: list[Finding] = Field(default_factory=list)
-    distributions: dict[str, list[tuple[float, float]]] = Field(default_factory=dict)
+    distributions: dict[str, list[float]] = Field(default_factory=dict)
 
 
 class HistoryItem(Part):

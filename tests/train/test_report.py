@@ -6,8 +6,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from quintet.data.audit import audit
+from quintet.data.interactions import Interactions
 from quintet.errors import DataError, MissingExtraError
 from quintet.train import plots
 from quintet.train.markup import duration, label, number, percent, tag
@@ -43,8 +46,12 @@ def full_results(name: str = "BSARec", title: str = "Star Harbour (1994)") -> di
         "reliability": {title: [{"predicted": 0.2, "observed": 0.3, "count": 50}]},
         "curves": {title: [[0, 2.0], [100, 1.0], [200, None]]},
         "audit": {
-            "findings": [{"check": title, "severity": title, "message": title}],
-            "distributions": {title: [[1, 5000], [10, 300], [900, 1]]},
+            "findings": [{"name": title, "severity": title, "message": title}],
+            "distributions": {
+                f"{title}_edges": [0, 1, 2, 4],
+                f"{title}_counts": [5, 3000, 1],
+                "popularity_share": [0.0, 0.8, 1.0],
+            },
         },
         "examples": [
             {
@@ -129,7 +136,7 @@ def test_keyword_parts_take_the_place_of_the_results_own(tmp_path: Path) -> None
         "Example users",
         "How it was measured",
     ]
-    assert "found nothing to report" in page
+    assert "found nothing to heed" in page
     assert "User 7" in page
 
 
@@ -230,6 +237,27 @@ def test_plots_need_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wrong_results_are_refused() -> None:
     with pytest.raises(DataError, match=r"examples\.0\.user_id: Field required"):
         render_report({"dataset": "d", "examples": [{}]})
+
+
+def test_findings_stand_gravest_first_and_passed_checks_are_folded() -> None:
+    severities = ["ok", "note", "danger", "warning"]
+    found = [{"name": f"check_{s}", "severity": s, "message": "m"} for s in severities]
+    page = render_report({"dataset": "d", "audit": {"findings": found}})
+    order = [page.index(f"Check {s}<") for s in ("danger", "warning", "note", "ok")]
+    assert order == sorted(order)
+    assert order[2] < page.index("<summary>1 checks passed</summary>") < order[3]
+
+
+def test_the_audit_of_real_events_is_drawn() -> None:
+    rng = np.random.default_rng(0)
+    user, item = rng.integers(0, 40, 500), rng.integers(0, 30, 500) ** 2 // 30
+    events = Interactions.build(user, item, n_users=40, n_items=30)
+    page = render_report({"dataset": "d", "audit": audit(events).to_dict()})
+    assert headings(page)[:2] == ["The data", "Audit of the data"]
+    captions = re.findall("<figcaption>(.*?)</figcaption>", page)
+    assert sorted(captions) == [
+        "Events per item", "Events per user", "Share of the popular items",
+    ]  # fmt: skip
 
 
 def test_numbers_in_few_characters() -> None:
