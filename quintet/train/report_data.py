@@ -28,7 +28,7 @@ def distributions(results: Results) -> Html | None:
     return join(
         [
             note(
-                "Each bar spans twice the one before: the bar at 8 holds 8 to 15, the next 16 to 31."
+                "Each bar spans twice the one before: 8 stands for 8 to 15, the next for 16 to 31."
             ),
             figure_grid(drawn),
         ]
