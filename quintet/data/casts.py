@@ -22,7 +22,6 @@ MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none", "\\n")
 TIME_UNITS = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
 #: whole numbers above this lose digits in a 64-bit float
 EXACT_FLOAT = 2**53
-FLOAT32_MAX = 3.4028234e38
 
 #: a column, and what can be wrong with a cell: the problem and where it occurs
 Cast = tuple[Any, dict[str, Any]]
@@ -41,6 +40,9 @@ def cast(
     else:
         casts = {"id": _id, "label": _label, "number": _number}
         column, problems = casts[target.kind](table, source, where)
+    if target.kind == "number":
+        low, high = target.within
+        problems["impossible"] = column.notnull() & ~column.between(low, high)
     return column, [
         Rule(f"{problem} {target.name}", target.name, broken, table[source])
         for problem, broken in problems.items()
@@ -110,10 +112,7 @@ def _number(table: ir.Table, source: str, where: str) -> Cast:
     import ibis
 
     number, unreadable = _to_float(table, source, where)
-    missing = number.isnan()
-    impossible = number.isinf() | (number.abs() > FLOAT32_MAX)
-    problems = {"unreadable": unreadable, "impossible": impossible & ~missing}
-    return missing.ifelse(ibis.null("float64"), number), problems
+    return number.isnan().ifelse(ibis.null("float64"), number), {"unreadable": unreadable}
 
 
 def _to_float(table: ir.Table, source: str, where: str) -> tuple[Any, Any]:

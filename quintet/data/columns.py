@@ -22,6 +22,7 @@ INTERNAL = (ORDER, TABLE, ROW)
 
 #: types of RecBole's atomic files
 ATOMIC_TYPES = ("token", "token_seq", "float", "float_seq")
+FLOAT32_MAX = 3.4028234e38
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,18 @@ class Column:
             ``label`` (becomes text) or ``number`` (becomes a 64-bit float).
         aliases: other names it goes by.
         required: reading fails without it.
+        within: least and greatest number allowed; by default what a 32-bit float holds.
     """
 
     name: str
     kind: Kind
     aliases: tuple[str, ...] = ()
     required: bool = False
+    within: tuple[float, float] = (-FLOAT32_MAX, FLOAT32_MAX)
 
     def known_as(self, name: str) -> bool:
         """Whether ``name`` is this column's name or one of its aliases."""
         return _plain(name) in {_plain(alias) for alias in (self.name, *self.aliases)}
-
 
 
 def _names(*lines: str) -> tuple[str, ...]:
@@ -93,7 +95,9 @@ EVENTS: tuple[Column, ...] = (
     Column("device", "label", ("device_id", "device_type", "platform")),
     Column("request_id", "label", ("request", "impression_id", "slate_id")),
     Column("position", "number", ("pos", "rank", "slot")),
-    Column("propensity", "number", ("propensity_score", "pscore", "probability")),
+    Column(
+        "propensity", "number", ("propensity_score", "pscore", "probability"), within=(1e-12, 1.0)
+    ),
 )
 
 CATALOGUE: tuple[Column, ...] = (Column("item_id", "id", (*_ITEM, "id"), required=True),)
@@ -178,7 +182,7 @@ def resolve(
     free = [name for name in present if name not in chosen.values()]
     found: dict[str, str] = {}
     for column in vocabulary:
-        source = chosen.get(column.name, _find(column, free, where))
+        source = chosen[column.name] if column.name in chosen else _find(column, free, where)
         if source:
             found[column.name] = source
         elif column.required:

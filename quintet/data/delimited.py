@@ -88,12 +88,12 @@ def first_bytes(path: Path) -> bytes:
 
 
 def _header(path: Path) -> str:
-    start = first_bytes(path)
+    start = first_bytes(path).removeprefix(codecs.BOM_UTF8)
     if not start.strip():
         raise EmptyDataError(f"{path}: the file is empty")
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise DataError(f"{path}: UTF-16 text; save the file as UTF-8")
-    line = start.removeprefix(codecs.BOM_UTF8).splitlines()[0]
+    line = start.splitlines()[0]
     if b"\0" in line:
         raise DataError(f"{path}: the header holds null bytes; save the file as UTF-8 text")
     try:
