@@ -164,7 +164,7 @@ def _time(table: ir.Table, source: str, where: str, unit: str | None) -> Cast:
     dtype = column.type()
     if dtype.is_timestamp() or dtype.is_date():
         return _micros(column.cast('timestamp("UTC")')), {}
-    if unit == "yyyymmdd":
+    if unit == "yyyymmdd" or (unit is None and _all_compact_dates(table, column)):
         moment = _compact_date(column)
         unreadable = column.notnull() & moment.isnull()
         return _micros(moment), {"unreadable": unreadable}
@@ -200,6 +200,21 @@ def _compact_date(column: Any) -> Any:
     text = column.cast("string").re_extract(r"^(\d{8})(\.0)?$", 1)
     dashed = text.substr(0, 4) + "-" + text.substr(4, 2) + "-" + text.substr(6, 2)
     return dashed.try_cast('timestamp("UTC")')
+
+
+def _all_compact_dates(table: ir.Table, column: Any) -> bool:
+    """Whether every value is a day such as 20240501; read as seconds, all would lie in 1970."""
+    import ibis
+
+    given = column.notnull()
+    if column.type().is_string():
+        given &= ~is_missing(column)
+    dates = _compact_date(column).between(
+        ibis.timestamp("1970-01-01", timezone="UTC"), ibis.timestamp("2100-12-31", timezone="UTC")
+    )
+    counted = table.aggregate(given=given.sum(), dates=dates.sum())
+    found = engine.fetch(counted).to_pylist()[0]
+    return bool(found["given"]) and found["given"] == found["dates"]
 
 
 def _unit_of(table: ir.Table, number: Any) -> str:

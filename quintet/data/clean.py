@@ -197,7 +197,7 @@ def _bot_rules(log: EventLog, settings: CleanConfig) -> list[Rule]:
         limit = _robust_limit(log, settings.max_deviations)
         rules.append(Rule("bot", "user_id", total > limit, shown))
     if settings.max_events_per_day is not None and _has_times(log):
-        day = (table.timestamp / MICROSECONDS_PER_DAY).cast("int64")
+        day = table.timestamp // MICROSECONDS_PER_DAY
         daily = table.group_by(user_id=table.user_id, day=day).aggregate(events=table.count())
         busy = daily.filter(daily.events > settings.max_events_per_day)
         bots = engine.fetch(busy.select("user_id").distinct())["user_id"].to_pylist()

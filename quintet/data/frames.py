@@ -139,10 +139,21 @@ class EventLog(Frame):
             DataError: the source cannot be read.
             EmptyDataError: the source holds no rows.
         """
-        if isinstance(source, EventLog):
-            source, name = source.to_arrow(), source.name
-        read = readers.read(source, name)
-        return cls._build(read, columns, {"behaviour": behaviour, "scenario": scenario}, time_unit)
+        constants = {"behaviour": behaviour, "scenario": scenario}
+        if isinstance(source, cls):
+            return source._with_constants(constants)
+        return cls._build(readers.read(source, name), columns, constants, time_unit)
+
+    def _with_constants(self, constants: Mapping[str, str | None]) -> Self:
+        """This log with labels for all events, where it has no such column."""
+        import ibis
+
+        missing = {
+            name: ibis.literal(label)
+            for name, label in constants.items()
+            if label is not None and name not in self.columns
+        }
+        return self.with_table(self.table.mutate(**missing)) if missing else self
 
     @classmethod
     def query(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FrameT = TypeVar("FrameT", bound=Frame)
 #: whole numbers as they are printed
-CANONICAL = r"^(0|-?[1-9]\d{0,17})$"
+CANONICAL = r"^(0|-?[1-9]\d{0,18})$"
 
 
 def unify_ids(frames: Sequence[Frame], column: str) -> tuple[list[Frame], str | None]:
@@ -50,7 +50,8 @@ def unify_ids(frames: Sequence[Frame], column: str) -> tuple[list[Frame], str | 
 
 def _all_whole(frame: Frame, column: str) -> bool:
     ids = frame.table[column]
-    odd = frame.table.filter(ids.notnull() & ~ids.re_search(CANONICAL))
+    whole = ids.re_search(CANONICAL) & ids.try_cast("int64").notnull()
+    odd = frame.table.filter(ids.notnull() & ~whole)
     return not engine.value(odd.count())
 
 

@@ -17,6 +17,7 @@ from quintet.errors import ColumnError, DataError, UnknownIdError
 
 #: a whole number as it would be printed: "5", never "05" or "+5", so that no two ids fall together
 CANONICAL = r"^(0|-?[1-9]\d{0,18})$"
+GREATEST = 2**63 - 1
 SMALL = 256
 
 
@@ -156,16 +157,17 @@ class Vocabulary:
         kind = column.type
         if pa.types.is_dictionary(kind):
             return self._cast(column.cast(kind.value_type))
+        if pa.types.is_uint64(kind) and self.is_integer:
+            return pc.if_else(pc.less_equal(column, GREATEST), column, None).cast(pa.int64())
         if pa.types.is_integer(kind):
-            return pc.cast(column, self.values.type, safe=False)
+            return pc.cast(column, self.values.type)
         if _is_text(kind) and not self.is_integer:
             return column.cast(pa.string())
         if _is_text(kind):
-            fits = pc.match_substring_regex(column, CANONICAL)
-            within = pc.less(pc.binary_length(column), 19)  # longer ones may overflow
-            return pc.if_else(pc.and_(fits, within), column, None).cast(pa.int64())
+            return pc.if_else(_is_whole(column), column, None).cast(pa.int64())
         if pa.types.is_floating(kind) and self.is_integer:
-            whole = pc.and_(pc.is_finite(column), pc.equal(pc.floor(column), column))
+            within = pc.less(pc.abs(column), 2.0**63)
+            whole = pc.and_(within, pc.equal(pc.floor(column), column))
             return pc.if_else(whole, column, None).cast(pa.int64(), safe=False)
         return None
 
@@ -178,10 +180,20 @@ def _is_text(kind: pa.DataType) -> bool:
     )
 
 
+def _is_whole(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """[K] whether each text is a 64-bit integer as it is printed."""
+    length = pc.binary_length(texts)
+    # of the longest, text order is number order
+    positive = pc.or_(pc.less(length, 19), pc.less_equal(texts, str(GREATEST)))
+    negative = pc.or_(pc.less(length, 20), pc.less_equal(texts, str(-GREATEST - 1)))
+    within = pc.if_else(pc.starts_with(texts, "-"), negative, positive)
+    return pc.and_(pc.match_substring_regex(texts, CANONICAL), within)
+
+
 def _is_canonical(text: str) -> bool:
     return (
         text.isascii()
-        and len(text) < 20
+        and len(text) <= 20
         and str(text).lstrip("-").isdigit()
         and (str(int(text)) == text)
     )

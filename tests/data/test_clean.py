@@ -149,5 +149,5 @@ def test_the_report_prints(capsys):
 
 @pytest.mark.parametrize("wrong", [{"max_events_per_day": 0}, {"unknown": 1}])
 def test_wrong_settings_are_refused(wrong):
-    with pytest.raises(ValueError, match="max_events_per_day|unknown"):
+    with pytest.raises(ValueError, match=r"max_events_per_day|unknown"):
         CleanConfig.model_validate(wrong)

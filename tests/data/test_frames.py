@@ -138,6 +138,23 @@ def test_the_unit_of_time_can_be_said():
     assert log.rejects["reason"].to_pylist() == ["unreadable timestamp"]
 
 
+def test_days_written_as_numbers_are_days():
+    for days in ([20240101, 20231231], ["20240101", "20231231"], [20240101.0, 20231231.0]):
+        log = EventLog.read({"user": [1, 2], "item": [1, 2], "date": days})
+        expected = [1_704_067_200_000_000, 1_703_980_800_000_000]
+        assert log.to_arrow()["timestamp"].to_pylist() == expected
+    log = EventLog.read({"user": [1, 2], "item": [1, 2], "date": [20240101, 20249999]})
+    assert log.to_arrow()["timestamp"].to_pylist() == [20_240_101_000_000, 20_249_999_000_000]
+
+
+def test_a_log_read_again_keeps_its_rejects():
+    log = EventLog.read({"user": [1, 2], "item": [1, 2], "rating": ["5", "x"]})
+    assert EventLog.read(log) is log
+    again = EventLog.read(log, scenario="feed")
+    assert again.columns == ["user_id", "item_id", "value", "scenario"]
+    assert len(again.rejects) == 1
+
+
 def test_iso_times_and_numbers_may_stand_in_one_column():
     texts = [
         "2024-01-01",

@@ -81,6 +81,18 @@ def test_ids_may_come_in_any_array(ids, known):
         assert vocabulary.rows(ids)[1] == -1
 
 
+def test_the_longest_integers_neither_overflow_nor_get_lost():
+    ends = [2**63 - 1, -(2**63), 1_234_567_890_123_456_789, -5]
+    vocabulary = Vocabulary.from_arrow(ends)
+    texts = [str(one) for one in ends] + [str(2**63), str(-(2**63) - 1), "9" * 19, "9" * 30]
+    expected = [0, 1, 2, 3, -1, -1, -1, -1]
+    assert vocabulary.rows(texts).tolist() == expected
+    assert vocabulary.rows(pa.array(texts)).tolist() == expected
+    wrapped = pa.array([2**64 - 5, 2**63 - 1], pa.uint64())
+    assert vocabulary.rows(wrapped).tolist() == [-1, 0]
+    assert vocabulary.rows(np.array([-5.0, 2.0**63, np.nan])).tolist() == [3, -1, -1]
+
+
 def test_ids_come_back_in_the_callers_type():
     assert Vocabulary.from_arrow(np.array([7, 8], np.int16)).ids([1]) == [8]
     assert Vocabulary.from_arrow(["007"]).ids(np.array([0])) == ["007"]
