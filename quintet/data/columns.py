@@ -23,6 +23,8 @@ INTERNAL = (ORDER, TABLE, ROW)
 #: types of RecBole's atomic files
 ATOMIC_TYPES = ("token", "token_seq", "float", "float_seq")
 FLOAT32_MAX = 3.4028234e38
+#: column names that a message lists
+SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -206,4 +208,5 @@ def _find(column: Column, free: Sequence[str], where: str) -> str:
 
 
 def _list(present: Sequence[str]) -> str:
-    return "columns present: " + (", ".join(repr(name) for name in present) or "none")
+    more = f" and {len(present) - SHOWN} more" if len(present) > SHOWN else ""
+    return "columns present: " + (", ".join(map(repr, present[:SHOWN])) or "none") + more

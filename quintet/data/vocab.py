@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from quintet.data.interactions import Ints
 from quintet.errors import ColumnError, DataError, UnknownIdError
 
 #: a whole number as it would be printed: "5", never "05" or "+5", so that no two ids fall together
-CANONICAL = r"^(0|-?[1-9]\d{0,18})$"
+CANONICAL = "^(0|-?[1-9][0-9]{0,18})$"
 GREATEST = 2**63 - 1
 SMALL = 256
 
@@ -140,7 +141,7 @@ class Vocabulary:
         if isinstance(one, str):
             if not self.is_integer:
                 return str(one)
-            return int(one) if _is_canonical(one) else None
+            return int(one) if re.fullmatch(CANONICAL, one) else None
         return None
 
     def _bulk(self, ids: pa.Array | pa.ChunkedArray | NDArray[Any]) -> Ints:
@@ -158,7 +159,9 @@ class Vocabulary:
         if pa.types.is_dictionary(kind):
             return self._cast(column.cast(kind.value_type))
         if pa.types.is_uint64(kind) and self.is_integer:
-            return pc.if_else(pc.less_equal(column, GREATEST), column, None).cast(pa.int64())
+            return pc.if_else(
+                pc.less_equal(column, pa.scalar(GREATEST, pa.uint64())), column, None
+            ).cast(pa.int64())
         if pa.types.is_integer(kind):
             return pc.cast(column, self.values.type)
         if _is_text(kind) and not self.is_integer:
@@ -188,15 +191,6 @@ def _is_whole(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     negative = pc.or_(pc.less(length, 20), pc.less_equal(texts, str(-GREATEST - 1)))
     within = pc.if_else(pc.starts_with(texts, "-"), negative, positive)
     return pc.and_(pc.match_substring_regex(texts, CANONICAL), within)
-
-
-def _is_canonical(text: str) -> bool:
-    return (
-        text.isascii()
-        and len(text) <= 20
-        and str(text).lstrip("-").isdigit()
-        and (str(int(text)) == text)
-    )
 
 
 def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
