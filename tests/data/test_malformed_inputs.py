@@ -370,39 +370,6 @@ def test_bounds_can_be_moved():
     assert len(cleaned.log) == 2
 
 
-READ_AS_THEY_ARE = {
-    "BOM": (b"\xef\xbb\xbfuser_id,item_id\nu,i\n", ["u"], ["i"]),
-    "mixed newlines": (b"user_id,item_id\na,1\r\nb,2\nc,3\rd,4", list("abcd"), list("1234")),
-    "old Mac newlines": (b"user_id,item_id\ra,1\rb,2\r", ["a", "b"], ["1", "2"]),
-    "blank lines": (b"user_id,item_id\n\na,1\n\n\nb,2\n\n", ["a", "b"], ["1", "2"]),
-    "one user": (b"user_id,item_id\na,1\na,2\n", ["a", "a"], ["1", "2"]),
-    "one item": (b"user_id,item_id\na,1\nb,1\n", ["a", "b"], ["1", "1"]),
-    "unicode": (
-        "user_id,item_id\n用户,💄\nÅsa,e\u0301\n".encode(),
-        ["用户", "Åsa"],
-        ["💄", "e\u0301"],
-    ),
-    "spaces around ids": (b"user_id,item_id\n a,b \n", [" a"], ["b "]),
-    "leading zeros": (b"user_id,item_id\n007,7\n7,07\n", ["007", "7"], ["7", "07"]),
-    "ids that look like numbers": (b"user_id,item_id\n5.0,1e3\n", ["5.0"], ["1e3"]),
-    "ids that look like words for missing": (b"user_id,item_id\nNA,null\n", ["NA"], ["null"]),
-    "quotes, commas and newlines in ids": (
-        b'user_id,item_id\n"a,b","c""d"\n"e\nf",g\n',
-        ["a,b", "e\nf"],
-        ['c"d', "g"],
-    ),
-    "semicolons": (b"user_id;item_id\na;1,5\n", ["a"], ["1,5"]),
-}
-
-
-@pytest.mark.parametrize("case", READ_AS_THEY_ARE)
-def test_odd_but_sound_files_are_read_exactly(tmp_path, case):
-    content, users, items = READ_AS_THEY_ARE[case]
-    log = EventLog.read(write(tmp_path, "e.csv", content))
-    assert log.to_arrow().to_pydict() == {"user_id": users, "item_id": items}
-    assert not len(log.rejects)
-
-
 def test_no_library_error_leaks_from_random_bytes(tmp_path):
     random = np.random.default_rng(0)
     for suffix in (".csv", ".tsv", ".inter", ".jsonl", ".json", ".parquet", ".csv.gz"):
