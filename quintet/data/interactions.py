@@ -130,6 +130,22 @@ class Interactions:
         position = np.arange(len(self)) - np.repeat(self.offsets[:-1], self.lengths)
         return self.select(position >= np.repeat(self.lengths, self.lengths) - longest)
 
+    def before(self, rows: NDArray[np.integer], longest: int | None = None) -> Interactions:
+        """The histories just before the given events, as a batch: the state that led to each.
+
+        Args:
+            rows: [N] rows of events.
+            longest: keep only that many newest events of each history.
+        """
+        stop = np.asarray(rows, np.int64)
+        start = self.offsets[:-1][self.group()[stop]]
+        if longest is not None:
+            start = np.maximum(start, stop - longest)
+        lengths = stop - start
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        shift = np.repeat(start - offsets[:-1], lengths)
+        return self._take(np.arange(offsets[-1]) + shift, offsets)
+
     def _take(self, index: Ints, offsets: Ints) -> Interactions:
         return replace(
             self,

@@ -1,0 +1,92 @@
+"""The content tower's item side: every modality of an entity's attributes in one vector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from quintet.data.features import FeatureTable
+from quintet.nn.modalities.base import MODALITIES, Arrays, Modality
+
+Inputs = dict[str, dict[str, Tensor]]
+
+
+class ContentEncoder(nn.Module):
+    """Joins all modalities that apply to a table: concatenated, then a two-layer projection.
+
+    Shapes: N entities, D output width.
+    """
+
+    def __init__(self, width: int, hidden: int = 128, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.width = width
+        self.hidden = hidden
+        self.modalities = nn.ModuleDict()
+        self.dropout = nn.Dropout(dropout)
+        self.project: nn.Module = nn.Identity()
+
+    @classmethod
+    def fitted(cls, table: FeatureTable, width: int) -> ContentEncoder | None:
+        """An encoder for the columns of ``table``; None where it has none that a modality reads."""
+        encoder = cls(width)
+        for name, part in MODALITIES.parts.items():
+            if part.applies(table):
+                modality = part(width)
+                modality.fit(table)
+                encoder.modalities[name] = modality
+        encoder._shape()
+        return encoder if len(encoder.modalities) else None
+
+    def _shape(self) -> None:
+        self.project = nn.Sequential(
+            nn.Linear(self.width * len(self.modalities), self.hidden),
+            nn.GELU(),
+            nn.Linear(self.hidden, self.width),
+        )
+
+    def prepare(self, table: FeatureTable) -> Inputs:
+        """All that can be computed once, by modality."""
+        return {name: self._modality(name).prepare(table) for name in self.modalities}
+
+    def forward(self, inputs: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
+        """[N, D] vectors from what :meth:`prepare` made."""
+        parts = [self._modality(name)(inputs[name]) for name in self.modalities]
+        out: Tensor = self.project(self.dropout(torch.cat(parts, dim=1)))
+        return out
+
+    def _modality(self, name: str) -> Modality:
+        modality = self.modalities[name]
+        assert isinstance(modality, Modality)
+        return modality
+
+    def statistics(self) -> tuple[Arrays, dict[str, Any]]:
+        """Frozen statistics of the modalities: arrays keyed ``modality.array``, and JSON."""
+        arrays, meta = {}, {}
+        for name in self.modalities:
+            own_arrays, own_meta = self._modality(name).statistics()
+            arrays.update({f"{name}.{key}": value for key, value in own_arrays.items()})
+            meta[name] = own_meta
+        return arrays, meta
+
+    @classmethod
+    def restored(cls, arrays: Arrays, meta: Mapping[str, Any], width: int) -> ContentEncoder | None:
+        """The encoder that :meth:`statistics` described, its weights still to be loaded."""
+        encoder = cls(width)
+        for name, own_meta in meta.items():
+            prefix = f"{name}."
+            own = {key[len(prefix) :]: arrays[key] for key in arrays if key.startswith(prefix)}
+            modality = MODALITIES.get(name)(width)
+            modality.restore(own, own_meta)
+            encoder.modalities[name] = modality
+        encoder._shape()
+        return encoder if len(encoder.modalities) else None
+
+
+def to_device(inputs: Mapping[str, Mapping[str, Tensor]], device: torch.device) -> Inputs:
+    """Prepared inputs on another device."""
+    return {
+        name: {key: value.to(device) for key, value in own.items()} for name, own in inputs.items()
+    }

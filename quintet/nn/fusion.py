@@ -1,0 +1,120 @@
+"""Attention fusion: from the evidence of every tower, memory and task to one ranking score.
+
+``score(u, i) = Σ_k α_k(u) · s_k · c_k(i) · z_k(u, i)`` over the K kinds of evidence, each brought
+to a scale of its own first. ``α(u)``, K times a softmax of the user's query against a key of each
+evidence, says whom to trust for this user's state; ``s`` how much in general; ``c`` how much for
+items that are new, rare or well known. Few parameters, because they are fitted on held-out
+positions: the evidence of a position that a tower or a memory was fitted on is in-sample, and
+would be trusted too much. Scores are summed late and stay linear in the towers' inner products,
+so that an index can retrieve them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from quintet.config import Config, tunable
+
+N_CONTEXT = 3
+N_BUCKETS = 3
+RARE_BELOW = 5
+
+
+class FusionConfig(Config):
+    """Settings of the fusion and of its fit."""
+
+    attention: bool = tunable(True, choices=[True, False], description="gates by user state")
+    width: int = tunable(4, choices=[2, 4, 8], description="of queries and keys")
+    penalty: float = tunable(0.02, low=1e-4, high=1.0, log=True, description="on gates' weights")
+    prior_penalty: float = tunable(2e-3, low=1e-5, high=0.1, log=True, description="towards prior")
+    iterations: int = 60
+
+
+class Fusion(nn.Module):
+    """Gates over K kinds of evidence.
+
+    Shapes: B users, I items, K evidence, F context features.
+    """
+
+    prior_K: Tensor
+
+    def __init__(self, prior_K: Tensor, config: FusionConfig | None = None) -> None:
+        super().__init__()
+        self.config = config if config is not None else FusionConfig()
+        K = len(prior_K)
+        self.register_buffer("prior_K", prior_K.clone())
+        self.strength_K = nn.Parameter(prior_K.clone())
+        self.bucket_SK = nn.Parameter(torch.ones(N_BUCKETS, K))
+        generator = torch.Generator().manual_seed(0)
+        self.key_KW = nn.Parameter(torch.randn(K, self.config.width, generator=generator) * 0.5)
+        self.query = nn.Linear(N_CONTEXT, self.config.width, bias=False)
+        nn.init.zeros_(self.query.weight)
+
+    def attention(self, context_BF: Tensor) -> Tensor:
+        """[B, K] α, positive with mean 1: how far each evidence is trusted for this user."""
+        query_BW = self.query(context_BF)
+        alpha_BK: Tensor = (query_BW @ self.key_KW.T).softmax(-1) * len(self.strength_K)
+        return alpha_BK
+
+    def weights(self, context_BF: Tensor) -> Tensor:
+        """[B, K] the weight of each evidence for each user."""
+        return self.attention(context_BF) * self.strength_K
+
+    def forward(self, evidence_BIK: Tensor, context_BF: Tensor, bucket_I: Tensor) -> Tensor:
+        """[B, I] fused scores."""
+        weight_BK = self.weights(context_BF)
+        bucket_IK = self.bucket_SK[bucket_I]
+        return torch.einsum("bik,bk,ik->bi", evidence_BIK, weight_BK, bucket_IK)
+
+    def penalty(self) -> Tensor:
+        """What holds the fit near the prior: plain weights, no gates, equal buckets."""
+        gates = self.query.weight.square().sum() + (self.key_KW.square().sum() * 0.01)
+        buckets = (self.bucket_SK - 1).square().sum()
+        moved = (self.strength_K - self.prior_K).square().sum()
+        return self.config.penalty * (gates + buckets) + self.config.prior_penalty * moved
+
+
+def fit_fusion(
+    fusion: Fusion,
+    evidence_BIK: Tensor,
+    context_BF: Tensor,
+    bucket_I: Tensor,
+    masked_BI: Tensor,
+    target_B: Tensor,
+) -> float:
+    """Fit the gates by the listwise loss of held-out targets; returns the final loss.
+
+    Args:
+        fusion: changed in place.
+        evidence_BIK: [B, I, K] scaled evidence.
+        context_BF: [B, F] state of each user.
+        bucket_I: [I] item bucket: 0 new, 1 rare, 2 well known.
+        masked_BI: [B, I] items that may not be recommended (the history).
+        target_B: [B] the held-out item, in no training count.
+    """
+    parameters: list[Tensor] = [fusion.strength_K, fusion.bucket_SK]
+    if fusion.config.attention:
+        parameters += [fusion.key_KW, fusion.query.weight]
+    optimizer = torch.optim.LBFGS(
+        parameters, max_iter=fusion.config.iterations, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        score_BI = fusion(evidence_BIK, context_BF, bucket_I)
+        score_BI = score_BI.masked_fill(masked_BI, float("-inf"))
+        loss = F.cross_entropy(score_BI, target_B) + fusion.penalty()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        score_BI = fusion(evidence_BIK, context_BF, bucket_I)
+        return float(F.cross_entropy(score_BI.masked_fill(masked_BI, float("-inf")), target_B))
+
+
+def item_buckets(count_I: Tensor) -> Tensor:
+    """[I] 0 for items without training events, 1 for rare ones, 2 for the others."""
+    return (count_I > 0).long() + (count_I >= RARE_BELOW).long()

@@ -1,0 +1,117 @@
+"""Text: TF-IDF and truncated SVD fitted on the catalogue (needs no download), then projected.
+
+Latent semantic analysis (Deerwester et al. 1990). The statistics use the texts of the whole
+catalogue, which is known when the model is trained; no event is read. Words and character
+n-grams side by side, so that languages written without spaces work too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from quintet.config import tunable
+from quintet.data.features import FeatureTable
+from quintet.nn.modalities.base import Arrays, Modality
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+
+class Text(Modality):
+    """All text columns joined, as a standardised latent semantic vector."""
+
+    name = "text"
+
+    class Config(Modality.Config):
+        """Settings of the text encoder."""
+
+        dimensions: int = tunable(96, choices=[48, 96, 192], description="of the latent space")
+        features: int = tunable(1 << 15, choices=[1 << 15, 1 << 17], description="hashed n-grams")
+
+    def __init__(self, width: int, config: Config | None = None) -> None:
+        settings = config if config is not None else self.Config()
+        super().__init__(width, settings)
+        self.dimensions = settings.dimensions
+        self.features = settings.features
+        self.project = nn.Linear(1, width)
+        self.idf_F = np.zeros(0, np.float32)
+        self.components_KF = np.zeros((0, 0), np.float32)
+        self.scale_K = np.zeros(0, np.float32)
+
+    @classmethod
+    def applies(cls, table: FeatureTable) -> bool:
+        """See :meth:`Modality.applies`."""
+        return any(any(column) for column in table.texts.values())
+
+    def fit(self, table: FeatureTable) -> None:
+        """See :meth:`Modality.fit`."""
+        from scipy.sparse.linalg import svds
+        from sklearn.preprocessing import normalize
+
+        counts_NF = self._counts(table)
+        document_frequency = np.asarray((counts_NF > 0).sum(0)).ravel()
+        idf = np.log((1 + table.n_rows) / (1 + document_frequency)) + 1
+        self.idf_F = np.where(document_frequency > 0, idf, 0).astype(np.float32)
+        weighted_NF = normalize(counts_NF.multiply(self.idf_F).tocsr())
+        rank = min(self.dimensions, min(weighted_NF.shape) - 1)
+        if rank < 1:
+            self.components_KF = np.zeros((1, self.features), np.float32)
+        else:
+            start = np.random.default_rng(0).standard_normal(min(weighted_NF.shape))
+            self.components_KF = svds(weighted_NF, k=rank, v0=start)[2].astype(np.float32)
+        latent_NK = weighted_NF @ self.components_KF.T
+        self.scale_K = np.maximum(latent_NK.std(0), 1e-6).astype(np.float32)
+        self.project = nn.Linear(len(self.scale_K) + 1, self.width)
+
+    def _counts(self, table: FeatureTable) -> csr_array:
+        from scipy.sparse import csr_array, hstack
+        from sklearn.feature_extraction.text import HashingVectorizer
+
+        texts = [" ".join(parts) for parts in zip(*table.texts.values(), strict=True)]
+        halves = [
+            HashingVectorizer(
+                analyzer=analyzer,
+                ngram_range=n_grams,
+                n_features=self.features // 2,
+                norm=None,
+                alternate_sign=False,
+                dtype=np.float32,
+            ).transform(texts)
+            for analyzer, n_grams in (("word", (1, 2)), ("char_wb", (2, 4)))
+        ]
+        return csr_array(hstack(halves))
+
+    def prepare(self, table: FeatureTable) -> dict[str, Tensor]:
+        """``vector`` [N, K] latent, standardised; ``missing`` [N, 1] where there is no text."""
+        from sklearn.preprocessing import normalize
+
+        counts_NF = self._counts(table)
+        latent_NK = normalize(counts_NF.multiply(self.idf_F).tocsr()) @ self.components_KF.T
+        missing_N1 = np.asarray(counts_NF.sum(1)).reshape(-1, 1) == 0
+        return {
+            "vector": torch.from_numpy((latent_NK / self.scale_K).astype(np.float32)),
+            "missing": torch.from_numpy(missing_N1.astype(np.float32)),
+        }
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """See :meth:`Modality.forward`."""
+        out: Tensor = self.project(torch.cat([inputs["vector"], inputs["missing"]], dim=1))
+        return out
+
+    def statistics(self) -> tuple[Arrays, dict[str, object]]:
+        """See :meth:`Modality.statistics`."""
+        arrays = {"idf": self.idf_F, "components": self.components_KF, "scale": self.scale_K}
+        return arrays, {}
+
+    def restore(self, arrays: Arrays, meta: Mapping[str, object]) -> None:
+        """See :meth:`Modality.restore`."""
+        del meta
+        self.idf_F = arrays["idf"].astype(np.float32)
+        self.components_KF = arrays["components"].astype(np.float32)
+        self.scale_K = arrays["scale"].astype(np.float32)
+        self.project = nn.Linear(len(self.scale_K) + 1, self.width)

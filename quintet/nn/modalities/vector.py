@@ -1,0 +1,79 @@
+"""Precomputed vectors (audio, video, another encoder's): standardised and projected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from quintet.data.features import FeatureTable
+from quintet.nn.modalities.base import Arrays, Modality
+
+
+class Vector(Modality):
+    """All precomputed vector columns side by side; a missing one gets a learned vector."""
+
+    name = "vector"
+
+    def __init__(self, width: int, config: Modality.Config | None = None) -> None:
+        super().__init__(width, config)
+        self.sizes: dict[str, int] = {}
+        self.project = nn.Linear(1, width)
+        self.mean_K = torch.zeros(0)
+        self.scale_K = torch.ones(0)
+
+    @classmethod
+    def applies(cls, table: FeatureTable) -> bool:
+        """See :meth:`Modality.applies`."""
+        return bool(table.vectors)
+
+    def fit(self, table: FeatureTable) -> None:
+        """See :meth:`Modality.fit`."""
+        self._shape({name: column.values.shape[1] for name, column in table.vectors.items()})
+        self.mean_K = torch.zeros(sum(self.sizes.values()))
+        self.scale_K = torch.ones(sum(self.sizes.values()))
+        vector_NK, present_NC = self._stack(table)
+        known_NK = vector_NK[present_NC.all(1)]
+        if len(known_NK) > 1:
+            self.mean_K = known_NK.mean(0)
+            self.scale_K = known_NK.std(0).clamp_min(1e-6)
+
+    def _shape(self, sizes: Mapping[str, int]) -> None:
+        self.sizes = dict(sizes)
+        self.project = nn.Linear(sum(sizes.values()) + len(sizes), self.width)
+
+    def _stack(self, table: FeatureTable) -> tuple[Tensor, Tensor]:
+        columns = [table.vectors[name] for name in self.sizes]
+        values = np.concatenate([column.values for column in columns], axis=1)
+        present = np.stack([column.present for column in columns], axis=1)
+        return torch.from_numpy(values), torch.from_numpy(present)
+
+    def prepare(self, table: FeatureTable) -> dict[str, Tensor]:
+        """``vector`` [N, K] standardised, 0 where missing; ``missing`` [N, C] as numbers."""
+        vector_NK, present_NC = self._stack(table)
+        width_C = torch.tensor(list(self.sizes.values()))
+        known_NK = present_NC.repeat_interleave(width_C, dim=1)
+        standard_NK = (vector_NK - self.mean_K) / self.scale_K
+        return {
+            "vector": torch.where(known_NK, standard_NK, torch.zeros_like(standard_NK)),
+            "missing": (~present_NC).to(vector_NK.dtype),
+        }
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """See :meth:`Modality.forward`."""
+        out: Tensor = self.project(torch.cat([inputs["vector"], inputs["missing"]], dim=1))
+        return out
+
+    def statistics(self) -> tuple[Arrays, dict[str, object]]:
+        """See :meth:`Modality.statistics`."""
+        return {"mean": self.mean_K.numpy(), "scale": self.scale_K.numpy()}, {"sizes": self.sizes}
+
+    def restore(self, arrays: Arrays, meta: Mapping[str, object]) -> None:
+        """See :meth:`Modality.restore`."""
+        sizes = meta["sizes"]
+        assert isinstance(sizes, dict)
+        self._shape(sizes)
+        self.mean_K = torch.from_numpy(arrays["mean"].astype(np.float32))
+        self.scale_K = torch.from_numpy(arrays["scale"].astype(np.float32))

@@ -1,0 +1,215 @@
+"""Interaction, p(r | h_u, f_i): what happens when this person meets this item.
+
+Every probability is *given that the item is the next event*. The rating is a distribution over its
+levels, so that its mean (the predicted rating), the chance of liking it and their calibration come
+from one head; each behaviour is a logit of its own, "within the horizon". Both correct a counted
+answer: smoothed histograms of the user so far and of the item, the event itself left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from quintet.config import tunable
+from quintet.data.features import FeatureTable
+from quintet.data.interactions import Floats, Interactions
+from quintet.data.outcomes import implied, item_histogram, level_index, one_hot, reached
+from quintet.data.states import decayed_sums, state_lengths
+from quintet.nn.losses import binary_cross_entropy, hard_cross_entropy
+from quintet.nn.shape import DataShape
+from quintet.nn.tasks.base import Arrays, Step, Task, Tensors, mlp, no_loss, zero_last
+
+SMOOTHING = 4.0
+
+
+@dataclass(frozen=True)
+class PairScores:
+    """Answers for N pairs of a state and an item.
+
+    Attributes:
+        level_logit_NK: [N, K] over the levels of the rating; K is 0 where there are no ratings.
+        behaviour_logit_NB: [N, B] of each behaviour within the horizon.
+    """
+
+    level_logit_NK: Tensor
+    behaviour_logit_NB: Tensor
+
+
+class Interaction(Task):
+    """Levels of the rating and behaviours, from the state and the item."""
+
+    name = "interaction"
+
+    class Config(Task.Config):
+        """Settings of the interaction task."""
+
+        weight: float = tunable(0.5, low=0.01, high=2, log=True, description="λ of its loss")
+        rank: int = tunable(24, choices=[8, 16, 24, 48], description="of the state-item product")
+        horizon_days: float = tunable(30.0, low=1, high=90, description="within which it counts")
+        dropout: float = tunable(0.3, low=0, high=0.6, description="on state and item")
+
+    config: Config
+    slope_K: Tensor
+    level_K: Tensor
+    prior_C: Tensor
+    item_log_IC: Tensor
+    item_count_I: Tensor
+
+    def __init__(self, shape: DataShape, width: int, config: Config | None = None) -> None:
+        super().__init__(shape, width, config)
+        K, B, rank = shape.n_levels, len(shape.behaviours), self.config.rank
+        self.n_outcomes = K + B
+        self.dropout = nn.Dropout(self.config.dropout)
+        self.state_side = nn.Linear(width, rank)
+        self.item_side = nn.Linear(width, rank)
+        self.user_part = zero_last(mlp(width + self.n_outcomes + 1, width, self.n_outcomes))
+        self.item_part = zero_last(mlp(width + self.n_outcomes + 1, width, self.n_outcomes))
+        self.counted_2C = nn.Parameter(torch.full((2, self.n_outcomes), 0.8))
+        self.behaviour_slope_B = nn.Parameter(torch.ones(B))
+        level = torch.tensor(shape.level_values)
+        slope = (level - level.mean()) / level.std().clamp_min(1e-6) if K else level
+        self.register_buffer("slope_K", slope)
+        self.register_buffer("level_K", level)
+        self.register_buffer("prior_C", torch.zeros(self.n_outcomes))
+        self.register_buffer("item_log_IC", torch.zeros(shape.n_items, self.n_outcomes))
+        self.register_buffer("item_count_I", torch.zeros(shape.n_items))
+        self.closure_BB = implied(shape.behaviours, {})
+
+    def set_implies(self, implies: Mapping[str, Sequence[str]]) -> None:
+        """Declare which behaviours imply which others."""
+        self.closure_BB = implied(self.shape.behaviours, implies)
+
+    # ---------------------------------------------------------------- counted part
+
+    def _outcomes(self, events: Interactions) -> Floats:
+        """[E, K + B] one-hot level and the behaviours shown at the event itself."""
+        level_E = level_index(events, self.shape.level_edges())
+        shown_EB = self.closure_BB[events.behaviour]
+        return np.concatenate([one_hot(level_E, self.shape.n_levels), shown_EB], axis=1)
+
+    def _log_rates(self, sums: Floats, count: Floats) -> Floats:
+        """Smoothed log shares (levels) and log odds (behaviours), less the prior's."""
+        K = self.shape.n_levels
+        prior = self.prior_C.cpu().numpy()
+        levels = sums[:, :K] + SMOOTHING * prior[:K]
+        shares = np.log(levels / np.maximum(levels.sum(1, keepdims=True), 1e-9))
+        rate = (sums[:, K:] + SMOOTHING * prior[K:]) / (count[:, None] + SMOOTHING)
+        odds = np.log(rate) - np.log1p(-np.minimum(rate, 1 - 1e-4))
+        return (np.concatenate([shares, odds], 1) - self._prior_log()).astype(np.float32)
+
+    def _prior_log(self) -> Floats:
+        K, prior = self.shape.n_levels, self.prior_C.cpu().numpy()
+        rate = np.minimum(prior[K:], 1 - 1e-4)
+        return np.concatenate([np.log(prior[:K]), np.log(rate) - np.log1p(-rate)])
+
+    def fit(self, events: Interactions, items: FeatureTable, users: FeatureTable) -> None:
+        """See :meth:`Task.fit`."""
+        del items, users
+        K = self.shape.n_levels
+        outcome_EC = self._outcomes(events)
+        total = outcome_EC.sum(0) + 1.0
+        prior = np.concatenate([total[:K] / max(total[:K].sum(), 1), total[K:] / (len(events) + 2)])
+        self.prior_C = torch.from_numpy(prior.astype(np.float32))
+        count_I = events.item_counts().astype(np.float32)
+        sums_IC = item_histogram(events.item, outcome_EC, events.n_items)
+        self.item_log_IC = torch.from_numpy(self._log_rates(sums_IC, count_I))
+        self.item_count_I = torch.from_numpy(count_I)
+        self._sums_IC = sums_IC
+
+    def features(self, events: Interactions) -> Arrays:
+        """The user's own smoothed histogram at every state."""
+        outcome_EC = self._outcomes(events)
+        length = state_lengths(events).astype(np.float32)
+        log_SC = self._log_rates(decayed_sums(events, outcome_EC, 1.0), length)
+        return {"user_log": log_SC, "length": (np.log1p(length)[:, None] / 5).astype(np.float32)}
+
+    def labels(self, events: Interactions, users: FeatureTable) -> Arrays:
+        """Level, behaviours reached, and the item's histogram without the event itself."""
+        del users
+        outcome_EC = self._outcomes(events)
+        count_E = events.item_counts()[events.item].astype(np.float32) - 1
+        without_EC = self._sums_IC[events.item] - outcome_EC
+        return {
+            "level": level_index(events, self.shape.level_edges()),
+            "reached": self.reached(events),
+            "item_log": self._log_rates(without_EC, count_E),
+            "item_count": count_E,
+        }
+
+    def reached(self, events: Interactions) -> Floats:
+        """[E, B] whether each behaviour is shown on the item within the horizon."""
+        return reached(events, self.closure_BB, self.config.horizon_days)
+
+    # ---------------------------------------------------------------- learned part
+
+    def _user_scores(self, shared_ND: Tensor, features: Tensors) -> Tensor:
+        user_log_NC = features["user_log"]
+        inputs = torch.cat([shared_ND, user_log_NC, features["length"]], dim=1)
+        out: Tensor = self.counted_2C[0] * user_log_NC + self.user_part(inputs)
+        return out
+
+    def _item_scores(self, item_ND: Tensor, item_log_NC: Tensor, count_N: Tensor) -> Tensor:
+        inputs = torch.cat([item_ND, item_log_NC, count_N.log1p()[:, None] / 5], dim=1)
+        out: Tensor = self.counted_2C[1] * item_log_NC + self.item_part(inputs)
+        return out
+
+    def _combine(self, user_NC: Tensor, item_NC: Tensor, product_N: Tensor) -> PairScores:
+        prior_C = torch.from_numpy(self._prior_log()).to(user_NC)
+        slope_C = torch.cat([self.slope_K, self.behaviour_slope_B])
+        logit_NC = prior_C + user_NC + item_NC + product_N[:, None] * slope_C
+        K = self.shape.n_levels
+        return PairScores(logit_NC[:, :K], logit_NC[:, K:])
+
+    def pair_scores(
+        self, shared_ND: Tensor, features: Tensors, item_N: Tensor, item_ID: Tensor
+    ) -> PairScores:
+        """Scores of N (state, item) pairs; ``item_ID`` [I, D] are the items' joint vectors."""
+        item_ND = item_ID[item_N]
+        product_N = (self.state_side(shared_ND) * self.item_side(item_ND)).sum(-1)
+        item_NC = self._item_scores(item_ND, self.item_log_IC[item_N], self.item_count_I[item_N])
+        return self._combine(self._user_scores(shared_ND, features), item_NC, product_N)
+
+    def evidence(self, item_ID: Tensor) -> tuple[Tensor, Tensor]:
+        """Item side of the expected value as evidence for ranking: [I, rank] and [I].
+
+        What depends on the user alone does not change an order, so the rating's evidence is one
+        inner product: ``state_side(h) · vector_i + bias_i``.
+        """
+        item_IC = self._item_scores(item_ID, self.item_log_IC, self.item_count_I)
+        scale = (self.slope_K**2).sum()
+        return self.item_side(item_ID) * scale, item_IC[:, : self.shape.n_levels] @ self.slope_K
+
+    def loss(self, step: Step, features: Tensors, labels: Tensors) -> Tensor:
+        """See :meth:`Task.loss`."""
+        joint_ID = joint_items(step)
+        shared_ND = self.dropout(step.shared_ND)
+        item_ND = self.dropout(joint_ID[step.target_N])
+        product_N = (self.state_side(shared_ND) * self.item_side(item_ND)).sum(-1)
+        item_NC = self._item_scores(item_ND, labels["item_log"], labels["item_count"])
+        scores = self._combine(self._user_scores(shared_ND, features), item_NC, product_N)
+        total = no_loss(step)
+        if self.shape.n_levels:
+            known_N = labels["level"] >= 0
+            total = total + hard_cross_entropy(scores.level_logit_NK, labels["level"], known_N)
+        if len(self.shape.behaviours) > 1:
+            every = torch.ones_like(labels["reached"], dtype=torch.bool)
+            reached_NB = labels["reached"]
+            total = total + binary_cross_entropy(scores.behaviour_logit_NB, reached_NB, every)
+        return total
+
+    def expected_value(self, scores: PairScores) -> Tensor:
+        """[N] mean of the rating's distribution."""
+        return scores.level_logit_NK.softmax(-1) @ self.level_K
+
+
+def joint_items(step: Step) -> Tensor:
+    """[I, D] sum of what the identity and the content say of every item."""
+    parts = [step.items["identity"].vector_ID] if "identity" in step.items else []
+    if step.content_ID is not None:
+        parts.append(step.content_ID)
+    return torch.stack(parts).sum(0)

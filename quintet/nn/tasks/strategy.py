@@ -1,0 +1,99 @@
+"""Strategy, p(a | h_u, f_i): what the person is about to do, before the item is known.
+
+``f_i`` is the item on the page (the last one met), never the target. The network corrects a counted
+answer: the person's own smoothed frequency of each strategy.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quintet.config import tunable
+from quintet.data.features import FeatureTable
+from quintet.data.interactions import Floats, Interactions
+from quintet.data.states import decayed_sums, state_lengths
+from quintet.data.strategies import STRATEGIES, StrategyConfig, StrategyLabeller
+from quintet.nn.losses import hard_cross_entropy
+from quintet.nn.shape import DataShape
+from quintet.nn.tasks.base import Arrays, Step, Task, Tensors, mlp, zero_last
+
+DECAYS = (1.0, 0.9, 0.6)
+SMOOTHING = 2.0
+
+
+class Strategy(Task):
+    """A softmax over the five strategies."""
+
+    name = "strategy"
+
+    class Config(Task.Config):
+        """Settings of the strategy task."""
+
+        weight: float = tunable(0.2, low=0.01, high=2, log=True, description="λ of its loss")
+        labels: StrategyConfig = StrategyConfig()
+
+    config: Config
+    prior_A: Tensor
+
+    def __init__(self, shape: DataShape, width: int, config: Config | None = None) -> None:
+        super().__init__(shape, width, config)
+        n = len(STRATEGIES)
+        self.labeller = StrategyLabeller(self.config.labels)
+        self.training_events: Interactions | None = None
+        self.counted = torch.nn.Parameter(torch.tensor([1.0] + [0.0] * (len(DECAYS) - 1)))
+        self.correct = zero_last(mlp(width + n * (len(DECAYS) + 1) + 1, width, n))
+        self.register_buffer("prior_A", torch.full((n,), 1.0 / n))
+
+    def fit(self, events: Interactions, items: FeatureTable, users: FeatureTable) -> None:
+        """See :meth:`Task.fit`."""
+        del users
+        column = items.categories.get(self.shape.interest) if self.shape.interest else None
+        self.labeller.fit(events, column)
+        label_E = self.labeller.label(events, in_training=True)
+        counts_A = np.bincount(label_E, minlength=len(STRATEGIES)) + 1.0
+        self.prior_A = torch.tensor(counts_A / counts_A.sum(), dtype=torch.float32)
+        self.training_events = events
+
+    def features(self, events: Interactions) -> Arrays:
+        """Smoothed frequencies of the strategies so far, at three horizons, and the last one."""
+        return self._features(events, self._one_hot(events))
+
+    def _one_hot(self, events: Interactions) -> Floats:
+        label_E = self.labeller.label(events, in_training=events is self.training_events)
+        return np.eye(len(STRATEGIES), dtype=np.float32)[label_E]
+
+    def _features(self, events: Interactions, one_hot_EA: Floats) -> Arrays:
+        prior = self.prior_A.cpu().numpy()
+        frequencies = []
+        for decay in DECAYS:
+            sums = decayed_sums(events, one_hot_EA, decay) + SMOOTHING * prior
+            frequencies.append(np.log(sums / sums.sum(1, keepdims=True)))
+        last = decayed_sums(events, one_hot_EA, 0.0)
+        length = np.log1p(state_lengths(events))[:, None] / 5
+        return {
+            "log_frequency": np.stack(frequencies, 1).astype(np.float32),
+            "context": np.concatenate([last, length], 1).astype(np.float32),
+        }
+
+    def labels(self, events: Interactions, users: FeatureTable) -> Arrays:
+        """The strategy that each event shows."""
+        del users
+        in_training = events is self.training_events
+        return {"strategy": self.labeller.label(events, in_training=in_training)}
+
+    def logits(self, shared_ND: Tensor, features: Tensors) -> Tensor:
+        """[N, 5] unnormalised log probabilities of the strategies."""
+        log_frequency_NHA, context = features["log_frequency"], features["context"]
+        counted_NA = (log_frequency_NHA * self.counted[None, :, None]).sum(1)
+        inputs = torch.cat([shared_ND, log_frequency_NHA.flatten(1), context], dim=1)
+        out: Tensor = counted_NA + self.correct(inputs)
+        return out
+
+    def loss(self, step: Step, features: Tensors, labels: Tensors) -> Tensor:
+        """See :meth:`Task.loss`."""
+        every_N = torch.ones_like(step.target_N, dtype=torch.bool)
+        return hard_cross_entropy(
+            self.logits(step.shared_ND, features), labels["strategy"], every_N
+        )

@@ -1,0 +1,179 @@
+"""All evidence about every item for a batch of histories, each on a scale of its own.
+
+Towers are standardised with closed-form moments over the warm catalogue (μ = h·m̄ and
+σ = √(hᵀΣh)), so that their weighted sum stays one inner product that an index can serve. Memories
+are divided by their largest score and compressed, which keeps "no evidence" at zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quintet.data.batch import collate, last_windows
+from quintet.data.interactions import Floats, Interactions
+from quintet.data.states import last_state
+from quintet.memory.base import Memory
+from quintet.nn.content import Inputs
+from quintet.nn.fusion import N_CONTEXT
+from quintet.nn.model import ItemTables, QuintetModel, States
+from quintet.nn.tasks.base import as_tensors
+from quintet.nn.tasks.interaction import Interaction
+
+HISTORIES_PER_BLOCK = 256
+RECENT = 10
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """Item side of an inner-product score, with its moments over the warm catalogue."""
+
+    item_IE: Tensor
+    mean_E: Tensor
+    covariance_EE: Tensor
+
+    @classmethod
+    def of(cls, vector_ID: Tensor, bias_I: Tensor, warm_I: Tensor) -> Standardised:
+        """From vectors and biases; the bias becomes one more coordinate."""
+        item_IE = torch.cat([vector_ID, bias_I[:, None]], dim=1).detach()
+        warm_JE = item_IE[warm_I] if bool(warm_I.any()) else item_IE
+        centred = warm_JE - warm_JE.mean(0)
+        return cls(item_IE, warm_JE.mean(0), centred.T @ centred / len(warm_JE))
+
+    def scores(self, state_BD: Tensor) -> Tensor:
+        """[B, I] scores with mean 0 and variance 1 over the warm catalogue, for every row."""
+        state_BE = torch.cat([state_BD, state_BD.new_ones(len(state_BD), 1)], dim=1)
+        mean_B1 = state_BE @ self.mean_E[:, None]
+        variance_B1 = ((state_BE @ self.covariance_EE) * state_BE).sum(1, keepdim=True)
+        return (state_BE @ self.item_IE.T - mean_B1) / variance_B1.clamp_min(1e-12).sqrt()
+
+
+class EvidenceBuilder:
+    """Computes the evidence of one model and its memories; holds no user state."""
+
+    def __init__(
+        self,
+        model: QuintetModel,
+        memories: Mapping[str, Memory],
+        item_inputs: Inputs | None,
+        user_inputs: Inputs | None,
+        count_I: Floats,
+    ) -> None:
+        self.model = model.eval()
+        self.memories = dict(memories)
+        self.user_inputs = user_inputs
+        self.count_I = count_I
+        with torch.no_grad():
+            self.tables: ItemTables = model.item_tables(item_inputs)
+            self.towers = self._standardised_towers()
+        log_count = np.log1p(count_I)
+        warm = count_I > 0
+        known = log_count[warm] if warm.any() else np.zeros(1)
+        mean, scale = known.mean(), max(float(known.std()), 1e-6)
+        self.popularity_I = np.where(warm, (log_count - mean) / scale, 0).astype(np.float32)
+
+    def _standardised_towers(self) -> dict[str, Standardised]:
+        towers = {
+            name: Standardised.of(items.vector_ID, items.bias_I, self.model.warm_I)
+            for name, items in self.tables.items.items()
+        }
+        content_ID, bias_I = self.tables.content_ID, self.tables.content_bias_I
+        stands_in = "identity" in towers and "item" in self.model.tasks
+        if stands_in and content_ID is not None and bias_I is not None:
+            towers["stand_in"] = Standardised.of(content_ID, bias_I, self.model.warm_I)
+        return towers
+
+    @property
+    def names(self) -> list[str]:
+        """The kinds of evidence, in the order of the last axis."""
+        rating = ["rating"] if self._rates() else []
+        return [*self.towers, *self.memories, *rating, "popularity"]
+
+    def _rates(self) -> bool:
+        return "interaction" in self.model.tasks and self.model.shape.n_levels > 0
+
+    # ------------------------------------------------------------------ states
+
+    @torch.no_grad()
+    def states(self, histories: Interactions) -> States:
+        """States after the newest event of every history; equal alone and in any batch."""
+        windows = last_windows(histories, self.model.config.longest)
+        order = np.argsort(windows.stop - windows.start, kind="stable")
+        parts, rows = [], []
+        for start in range(0, len(order), HISTORIES_PER_BLOCK):
+            index = order[start : start + HISTORIES_PER_BLOCK]
+            batch = collate(histories, windows.take(index)).to(self.device)
+            parts.append(self.model.states(batch, self.tables, self.user_inputs))
+            rows.append(index)
+        back = torch.from_numpy(np.argsort(np.concatenate(rows), kind="stable"))
+        hidden = {
+            name: torch.cat([part.hidden[name] for part in parts])[back]
+            for name in self.model.tower_names
+        }
+        return States(hidden, torch.cat([part.shared_BD for part in parts])[back])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's weights are."""
+        return self.model.bias_I.device
+
+    def task_features(self, task: str, histories: Interactions) -> dict[str, Tensor]:
+        """The task's features at the newest state of every history."""
+        arrays = self.model.task(task).features(histories)
+        features = as_tensors(arrays, last_state(histories))
+        return {name: tensor.to(self.device) for name, tensor in features.items()}
+
+    def context(self, histories: Interactions) -> Tensor:
+        """[B, F] what the gates see of a user: 1, length, and popularity of the recent items."""
+        length = histories.lengths
+        recent = histories.tail(RECENT)
+        total = np.bincount(
+            recent.group(), weights=self.popularity_I[recent.item], minlength=len(length)
+        )
+        taste = total / np.maximum(recent.lengths, 1)
+        context = np.stack([np.ones(len(length)), np.log1p(length) / 2 - 1.5, taste], 1)
+        assert context.shape[1] == N_CONTEXT
+        return torch.from_numpy(context.astype(np.float32)).to(self.device)
+
+    # ------------------------------------------------------------------ evidence
+
+    @torch.no_grad()
+    def evidence(self, histories: Interactions, states: States | None = None) -> Tensor:
+        """[B, I, K] scaled evidence, K in the order of :attr:`names`."""
+        states = self.states(histories) if states is None else states
+        columns = [
+            tower.scores(states.hidden["content" if name == "content" else "identity"])
+            for name, tower in self.towers.items()
+        ]
+        for memory in self.memories.values():
+            columns.append(torch.from_numpy(compressed(memory.score(histories))).to(self.device))
+        if self._rates():
+            columns.append(self._rating_evidence(states))
+        popularity_I = torch.from_numpy(self.popularity_I).to(self.device)
+        columns.append(popularity_I.expand(histories.n_users, -1))
+        return torch.stack(columns, dim=-1)
+
+    def _rating_evidence(self, states: States) -> Tensor:
+        task = self.model.task("interaction")
+        assert isinstance(task, Interaction)
+        vector_IR, bias_I = task.evidence(self.tables.joint_ID)
+        side = Standardised.of(vector_IR, bias_I, self.model.warm_I)
+        return side.scores(task.state_side(states.shared_BD))
+
+    def blocks(self, histories: Interactions) -> Iterator[tuple[np.ndarray, Interactions]]:
+        """The histories in blocks small enough for dense scores: (their rows, the block)."""
+        for start in range(0, histories.n_users, HISTORIES_PER_BLOCK):
+            rows = np.arange(start, min(start + HISTORIES_PER_BLOCK, histories.n_users))
+            yield rows, histories.users(rows)
+
+
+def compressed(score_BI: Floats) -> Floats:
+    """Memory scores as ``log(1 + 100 x / max) / log 101`` of each row: 0 stays 0, the most is 1."""
+    largest_B1 = np.maximum(score_BI.max(1, keepdims=True), 1e-12)
+    relative = np.maximum(score_BI, 0) / largest_B1
+    scaled_BI: Floats = (np.log1p(100 * relative) / np.log(101)).astype(np.float32)
+    return scaled_BI

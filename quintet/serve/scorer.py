@@ -1,0 +1,181 @@
+"""From histories to scores, ranks and the answers of every task; rows in, rows out.
+
+The same object serves requests and makes the published numbers. It holds no user state: whoever
+calls hands it the histories.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from quintet.data.interactions import Floats, Interactions, Ints, Mask, seeded_hash
+from quintet.nn.calibration import Calibration
+from quintet.nn.fusion import Fusion, item_buckets
+from quintet.nn.tasks.interaction import Interaction, PairScores
+from quintet.nn.tasks.profile import Profile
+from quintet.nn.tasks.strategy import Strategy
+from quintet.serve.evidence import EvidenceBuilder
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Ordered items of B histories.
+
+    Attributes:
+        items_BK: [B, K] item rows, best first; -1 where fewer than K may be recommended.
+        scores_BK: [B, K] fused scores; -inf where there is no item.
+    """
+
+    items_BK: Ints
+    scores_BK: Floats
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Calibrated answers for N pairs, given that the item is the user's next event.
+
+    Attributes:
+        level_NK: [N, K] probabilities of the rating's levels.
+        value_N: [N] expected rating; NaN where the data set has none.
+        behaviour_NB: [N, B] probability of each behaviour within the horizon.
+    """
+
+    level_NK: Floats
+    value_N: Floats
+    behaviour_NB: Floats
+
+
+class Scorer:
+    """Fused scores and task answers of one trained model."""
+
+    def __init__(
+        self, evidence: EvidenceBuilder, fusion: Fusion, calibration: Calibration, seed: int = 0
+    ) -> None:
+        self.evidence = evidence
+        self.fusion = fusion.eval()
+        self.calibration = calibration.eval()
+        n_items = evidence.model.shape.n_items
+        count_I = torch.from_numpy(evidence.count_I).to(evidence.device)
+        self.bucket_I = item_buckets(count_I)
+        self.tie_I = seeded_hash(np.arange(n_items), seed)
+
+    # ------------------------------------------------------------------ ranking
+
+    @torch.no_grad()
+    def scores(self, histories: Interactions) -> Floats:
+        """[B, I] fused score of every item for every history, nothing masked."""
+        parts = [
+            self.fusion(
+                self.evidence.evidence(block), self.evidence.context(block), self.bucket_I
+            )
+            for _, block in self.evidence.blocks(histories)
+        ]
+        scores: Floats = torch.cat(parts).cpu().numpy().astype(np.float32)
+        return scores
+
+    def rank(
+        self,
+        histories: Interactions,
+        k: int,
+        *,
+        mask_history: bool = True,
+        allowed_I: Mask | None = None,
+    ) -> Ranked:
+        """The ``k`` best items of every history: pure order, no policy and no rules.
+
+        Args:
+            histories: a batch of histories.
+            k: how many items.
+            mask_history: whether items of the history are left out.
+            allowed_I: [I] items that may be recommended; all when absent.
+        """
+        items, scores = [], []
+        for _, block in self.evidence.blocks(histories):
+            score_BI = self.scores(block)
+            if mask_history:
+                score_BI[block.group(), block.item] = -np.inf
+            if allowed_I is not None:
+                score_BI[:, ~allowed_I] = -np.inf
+            top = top_k(score_BI, k, self.tie_I)
+            items.append(top.items_BK)
+            scores.append(top.scores_BK)
+        return Ranked(np.concatenate(items), np.concatenate(scores))
+
+    # ------------------------------------------------------------------ the other tasks
+
+    @torch.no_grad()
+    def predict(self, histories: Interactions, item_B: NDArray[np.integer]) -> Predicted:
+        """What happens if the b-th history's next event is on the b-th item."""
+        task = self.evidence.model.task("interaction")
+        assert isinstance(task, Interaction)
+        raw = self.pair_scores(histories, item_B)
+        scaled = self.calibration(raw)
+        level_NK = scaled.level_logit_NK.softmax(-1)
+        if level_NK.shape[1]:
+            value_N = task.expected_value(scaled)
+        else:
+            value_N = torch.full((len(item_B),), float("nan"))
+        return Predicted(
+            level_NK.cpu().numpy(),
+            value_N.cpu().numpy(),
+            scaled.behaviour_logit_NB.sigmoid().cpu().numpy(),
+        )
+
+    @torch.no_grad()
+    def pair_scores(self, histories: Interactions, item_B: NDArray[np.integer]) -> PairScores:
+        """Uncalibrated logits of pairs."""
+        task = self.evidence.model.task("interaction")
+        assert isinstance(task, Interaction)
+        states = self.evidence.states(histories)
+        features = self.evidence.task_features("interaction", histories)
+        rows = torch.from_numpy(np.asarray(item_B, np.int64)).to(self.evidence.device)
+        return task.pair_scores(states.shared_BD, features, rows, self.evidence.tables.joint_ID)
+
+    @torch.no_grad()
+    def interests(self, histories: Interactions) -> Floats:
+        """[B, C] predicted shares of the item categories in the next window of events."""
+        task = self.evidence.model.task("profile")
+        assert isinstance(task, Profile)
+        if self.evidence.model.shape.interest is None:
+            return np.zeros((histories.n_users, 0), np.float32)
+        logits = task.interest_logits(*self._state_and_features("profile", histories))
+        return np.asarray(logits.softmax(-1).cpu().numpy(), np.float32)
+
+    @torch.no_grad()
+    def strategy(self, histories: Interactions) -> Floats:
+        """[B, 5] probability of each strategy for the next event, before its item is known."""
+        task = self.evidence.model.task("strategy")
+        assert isinstance(task, Strategy)
+        logits = task.logits(*self._state_and_features("strategy", histories))
+        return np.asarray(logits.softmax(-1).cpu().numpy(), np.float32)
+
+    def _state_and_features(
+        self, task: str, histories: Interactions
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        states = self.evidence.states(histories)
+        return states.shared_BD, self.evidence.task_features(task, histories)
+
+
+def top_k(score_BI: Floats, k: int, tie_I: Ints) -> Ranked:
+    """The ``k`` largest of every row; equal scores are ordered by a seeded hash of the item row."""
+    n_items = score_BI.shape[1]
+    take = min(k, n_items)
+    floor_B1 = -np.partition(-score_BI, take - 1, axis=1)[:, take - 1 : take]
+    items = np.full((len(score_BI), k), -1, np.int64)
+    scores = np.full((len(score_BI), k), -np.inf, np.float32)
+    # everything at or above the k-th score competes, so that a tie at the edge is broken fairly
+    row, column = np.nonzero((score_BI >= floor_B1) & np.isfinite(score_BI))
+    value = score_BI[row, column]
+    order = np.lexsort((tie_I[column], -value, row))
+    row, column, value = row[order], column[order], value[order]
+    first = np.searchsorted(row, np.arange(len(score_BI)))
+    slot = np.arange(len(row)) - first[row]
+    kept = slot < take
+    items[row[kept], slot[kept]] = column[kept]
+    scores[row[kept], slot[kept]] = value[kept]
+    return Ranked(items, scores)

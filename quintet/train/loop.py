@@ -1,0 +1,219 @@
+"""The training loop: batches by length, one weighted loss, early stopping, resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quintet.config import Config, tunable
+from quintet.data.batch import Windows, length_bucketed, training_windows
+from quintet.nn.model import QuintetModel
+from quintet.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from quintet.train.prepare import PreparedEvents
+
+Curves = dict[str, list[list[float]]]
+
+
+class LoopConfig(Config):
+    """Settings of the training loop."""
+
+    epochs: int = tunable(16, choices=[8, 16, 32], description="passes over the events, at most")
+    tokens_per_batch: int = tunable(1600, choices=[800, 1600, 3200], description="events a step")
+    learning_rate: float = tunable(2e-3, low=3e-4, high=1e-2, log=True, description="AdamW's")
+    weight_decay: float = tunable(0.01, low=1e-4, high=0.3, log=True, description="AdamW's")
+    warmup_steps: int = 50
+    validate_every: int = 2
+    patience: int = 3
+    clip: float = 5.0
+    low_precision: bool | None = None
+
+
+@dataclass
+class Outcome:
+    """What a run left behind: curves by name, the best epoch, and the wall time."""
+
+    curves: Curves = field(default_factory=dict)
+    best_score: float = -1.0
+    best_epoch: int = 0
+    seconds: float = 0.0
+
+
+#: called after every step with (step, all steps, loss)
+OnStep = Callable[[int, int, float], None]
+#: measures the model on validation; higher is better
+Validate = Callable[[QuintetModel], float]
+
+
+class Trainer:
+    """Trains a model on prepared events.
+
+    Everything random is drawn from ``(seed, epoch)`` or ``(seed, step)``, so a run that was killed
+    and resumed ends in the same weights, bit for bit, on the same machine and thread count.
+    """
+
+    def __init__(
+        self,
+        model: QuintetModel,
+        data: PreparedEvents,
+        config: LoopConfig,
+        seed: int,
+        *,
+        validate: Validate | None = None,
+        checkpoints: Path | None = None,
+        on_step: OnStep | None = None,
+    ) -> None:
+        self.model = model
+        self.data = data
+        self.config = config
+        self.seed = seed
+        self.validate = validate
+        self.checkpoints = checkpoints
+        self.on_step = on_step
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            betas=(0.9, 0.98),
+        )
+        self.best: dict[str, Tensor] = {}
+        self.outcome = Outcome()
+
+    def run(self) -> Outcome:
+        """Train to the end, or until validation stops improving; leaves the best weights in place.
+
+        Raises:
+            CheckpointError: the checkpoint folder holds a damaged file or another run's.
+        """
+        started = time.perf_counter()
+        epoch, step = self._resume()
+        total = self.config.epochs * self._steps_per_epoch()
+        stale = self._stale_validations()
+        while epoch < self.config.epochs and stale < self.config.patience:
+            losses = []
+            for windows in self._batches(epoch):
+                losses.append(self._step(windows, step, total))
+                step += 1
+                if self.on_step is not None:
+                    self.on_step(step, total, losses[-1])
+            epoch += 1
+            self._record("loss", epoch, float(np.mean(losses)))
+            if self._due(epoch):
+                self._validate(epoch)
+                stale = self._stale_validations()
+            self._save(epoch, step)
+        if self.best:
+            self.model.load_state_dict(self.best)
+        self.model.eval()
+        self.outcome.seconds = time.perf_counter() - started
+        return self.outcome
+
+    # ------------------------------------------------------------------ one step
+
+    def _batches(self, epoch: int) -> Iterator[Windows]:
+        rng = np.random.default_rng([self.seed, epoch])
+        # the last event of a window is only a target: its state has `longest` events behind it
+        windows = training_windows(self.data.events, self.model.config.longest + 1, rng)
+        for index in length_bucketed(windows, self.config.tokens_per_batch, rng):
+            yield windows.take(index)
+
+    def _steps_per_epoch(self) -> int:
+        return max(1, sum(1 for _ in self._batches(0)))
+
+    def _step(self, windows: Windows, step: int, total: int) -> float:
+        torch.manual_seed((self.seed * 1_000_003 + step) % (1 << 62))
+        self.model.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate(step, total)
+        batch, positions, features, labels = self.data.batch(windows)
+        losses = self.model.losses(
+            batch,
+            positions,
+            self.data.item_inputs,
+            self.data.user_inputs,
+            features,
+            labels,
+            low_precision=self._low_precision(),
+        )
+        loss: Tensor = self.model.balance(losses)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def _learning_rate(self, step: int, total: int) -> float:
+        warm = min(1.0, (step + 1) / max(self.config.warmup_steps, 1))
+        return self.config.learning_rate * warm * (1 - 0.95 * min(step / max(total, 1), 1.0))
+
+    def _low_precision(self) -> bool:
+        """bfloat16 for products over the catalogue, where they are large enough to pay."""
+        if self.config.low_precision is not None:
+            return self.config.low_precision
+        return self.model.shape.n_items >= 4096
+
+    # ------------------------------------------------------------------ validation
+
+    def _due(self, epoch: int) -> bool:
+        every = self.config.validate_every
+        last = epoch == self.config.epochs
+        return self.validate is not None and (epoch % every == 0 or last)
+
+    def _validate(self, epoch: int) -> None:
+        assert self.validate is not None
+        self.model.eval()
+        with torch.no_grad():
+            score = self.validate(self.model)
+        self._record("validation", epoch, score)
+        if score > self.outcome.best_score:
+            self.outcome.best_score, self.outcome.best_epoch = score, epoch
+            self.best = {name: t.detach().clone() for name, t in self.model.state_dict().items()}
+
+    def _stale_validations(self) -> int:
+        """Validations since the best one."""
+        seen = self.outcome.curves.get("validation", [])
+        return sum(1 for epoch, _ in seen if epoch > self.outcome.best_epoch)
+
+    def _record(self, curve: str, epoch: int, value: float) -> None:
+        self.outcome.curves.setdefault(curve, []).append([epoch, value])
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def _run_name(self) -> str:
+        """Tells runs apart: another seed, data or setting is another run."""
+        shapes = {name: tuple(value.shape) for name, value in self.model.state_dict().items()}
+        digest = hashlib.sha256(repr(shapes).encode())
+        digest.update(f"{self.seed} {self.config!r} {self.model.config!r}".encode())
+        events = self.data.events
+        for column in (events.offsets, events.item, events.time, events.behaviour, events.value):
+            digest.update(column.tobytes())
+        return digest.hexdigest()
+
+    def _resume(self) -> tuple[int, int]:
+        if self.checkpoints is None:
+            return 0, 0
+        found = load_checkpoint(self.checkpoints, self._run_name(), self.model, self.optimizer)
+        if found is None:
+            return 0, 0
+        progress, self.best = found
+        self.outcome = Outcome(progress.curves, progress.best_score, progress.best_epoch)
+        return progress.epoch, progress.step
+
+    def _save(self, epoch: int, step: int) -> None:
+        if self.checkpoints is None:
+            return
+        progress = Progress(
+            run=self._run_name(),
+            epoch=epoch,
+            step=step,
+            curves=self.outcome.curves,
+            best_score=self.outcome.best_score,
+            best_epoch=self.outcome.best_epoch,
+        )
+        save_checkpoint(self.checkpoints, progress, self.model, self.optimizer, self.best)

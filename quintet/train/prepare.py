@@ -1,0 +1,148 @@
+"""From arrays to a model that is ready to train: shape, encoders, counted parts, first vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quintet.data.batch import SequenceBatch, Windows, collate, gap_buckets
+from quintet.data.features import FeatureTable
+from quintet.data.interactions import Floats, Interactions, Ints
+from quintet.data.states import state_before
+from quintet.nn.content import ContentEncoder, Inputs, to_device
+from quintet.nn.model import ModelConfig, QuintetModel
+from quintet.nn.shape import describe, warm_items
+from quintet.nn.tasks.base import Arrays, as_tensors
+from quintet.nn.tasks.interaction import Interaction
+
+
+@dataclass(frozen=True)
+class TrainingTables:
+    """What a model is trained on, as arrays.
+
+    Attributes:
+        events: training events of all users.
+        items: attributes of the catalogue.
+        users: attributes of the users.
+        behaviours: names of the behaviours.
+        scenarios: names of the scenarios.
+        implies: which behaviours imply which others.
+    """
+
+    events: Interactions
+    items: FeatureTable
+    users: FeatureTable
+    behaviours: list[str]
+    scenarios: list[str]
+    implies: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def build_model(tables: TrainingTables, config: ModelConfig, seed: int) -> QuintetModel:
+    """A model shaped by the data, its counted parts fitted and its weights drawn from ``seed``."""
+    torch.manual_seed(seed)
+    shape = describe(tables.events, tables.items, tables.users, tables.behaviours, tables.scenarios)
+    model = QuintetModel(
+        shape,
+        config,
+        ContentEncoder.fitted(tables.items, config.width),
+        ContentEncoder.fitted(tables.users, config.width),
+    )
+    model.warm_I = torch.from_numpy(warm_items(tables.events))
+    with torch.no_grad():
+        start_ID = cooccurrence_vectors(tables.events, config.width)
+        if start_ID is not None:
+            model.embedding_ID.copy_(torch.from_numpy(start_ID))
+    for name in model.tasks:
+        task = model.task(name)
+        if isinstance(task, Interaction):
+            task.set_implies(tables.implies)
+        task.fit(tables.events, tables.items, tables.users)
+    return model
+
+
+def cooccurrence_vectors(
+    events: Interactions, width: int, window: int = 5, scale: float = 0.05
+) -> Floats | None:
+    """[I, D] first identity vectors: SVD of positive pointwise mutual information.
+
+    Items that stand near each other in histories start near each other (Levy & Goldberg 2014).
+    None where there is too little to factorise.
+    """
+    from scipy import sparse
+    from scipy.sparse.linalg import svds
+
+    position, length = events.positions(), np.repeat(events.lengths, events.lengths)
+    near = sparse.csr_matrix((events.n_items, events.n_items), dtype=np.float64)
+    for step in range(1, window + 1):
+        first = np.flatnonzero(position + step < length)
+        pair = (events.item[first], events.item[first + step])
+        near = near + sparse.csr_matrix((np.ones(len(first)), pair), shape=near.shape)
+    counts = (near + near.T).tocoo()
+    if counts.nnz == 0 or events.n_items <= width + 1:
+        return None
+    degree = np.asarray(counts.tocsr().sum(1)).ravel()
+    information = np.log(counts.data * degree.sum() / (degree[counts.row] * degree[counts.col]))
+    positive = sparse.csr_matrix(
+        (np.maximum(information, 0), (counts.row, counts.col)), shape=near.shape
+    )
+    positive.eliminate_zeros()
+    if positive.nnz == 0:
+        return None
+    start = np.random.default_rng(0).standard_normal(events.n_items)
+    left, strength, _ = svds(positive, k=width, v0=start)
+    vectors = left * np.sqrt(strength)
+    start_ID: Floats = (vectors / max(vectors.std(), 1e-12) * scale).astype(np.float32)
+    return start_ID
+
+
+class PreparedEvents:
+    """Training events with everything the tasks need of them, cut into batches on demand."""
+
+    def __init__(self, tables: TrainingTables, model: QuintetModel, device: torch.device) -> None:
+        self.events = tables.events
+        self.device = device
+        self.gaps = gap_buckets(tables.events)
+        self.before: Ints = state_before(tables.events)
+        self.features: dict[str, Arrays] = {}
+        self.labels: dict[str, Arrays] = {}
+        for name in model.tasks:
+            task = model.task(name)
+            self.features[name] = task.features(tables.events)
+            self.labels[name] = task.labels(tables.events, tables.users)
+        self.item_inputs = prepared_inputs(model.item_encoder, tables.items, device)
+        self.user_inputs = prepared_inputs(model.user_encoder, tables.users, device)
+
+    def batch(self, windows: Windows) -> tuple[SequenceBatch, Tensor, TaskRows, TaskRows]:
+        """The windows' batch, its supervised positions, the tasks' features and labels there."""
+        batch = collate(self.events, windows, self.gaps)
+        steps_L = torch.arange(batch.item_BL.shape[1])
+        positions = steps_L[None, :] < batch.length_B[:, None]
+        # the start of a window cut in the middle is no state of a real history
+        positions[:, 0] &= batch.fresh_B
+        rows = batch.event_BL[positions].numpy()
+        features = {
+            name: _on(as_tensors(arrays, self.before[rows]), self.device)
+            for name, arrays in self.features.items()
+        }
+        labels = {
+            name: _on(as_tensors(arrays, rows), self.device) for name, arrays in self.labels.items()
+        }
+        return batch.to(self.device), positions.to(self.device), features, labels
+
+
+TaskRows = dict[str, dict[str, Tensor]]
+
+
+def _on(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+
+def prepared_inputs(
+    encoder: ContentEncoder | None, table: FeatureTable, device: torch.device
+) -> Inputs | None:
+    """What an encoder can compute once of a table, on the device."""
+    return None if encoder is None else to_device(encoder.prepare(table), device)
