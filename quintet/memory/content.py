@@ -38,7 +38,7 @@ class Content(Counted):
         """Settings of :class:`Content`."""
 
         half_life: PositiveFloat | None = tunable(
-            None, low=1.0, high=100.0, log=True, description="steps back that halve a weight"
+            None, low=0.5, high=100.0, log=True, description="steps back that halve a weight"
         )
         sublinear: bool = tunable(
             True, choices=[True, False], description="1 + log(term count) in place of the count"

@@ -33,7 +33,7 @@ class Ease(ItemToItem):
         l2: PositiveFloat = tunable(250.0, low=1.0, high=10_000.0, log=True, description="ridge")
         half_life: PositiveFloat | None = tunable(
             None,
-            low=1.0,
+            low=0.5,
             high=100.0,
             log=True,
             description="steps back that halve a weight",

@@ -33,6 +33,8 @@ from quintet.memory.matrices import (
     seen_matrix,
 )
 
+DIVERGED = 1e6  # no vector of a descent that works grows this long
+
 
 class _Factorization(Counted):
     """Vectors of items [I, F], fitted by one of implicit's models."""
@@ -43,7 +45,7 @@ class _Factorization(Counted):
         """Settings of the factorisations."""
 
         factors: PositiveInt = tunable(
-            64, low=16, high=256, log=True, description="length of the vectors"
+            64, low=16, high=192, log=True, description="length of the vectors"
         )
         seed: int = 0
 
@@ -76,7 +78,7 @@ class _Factorization(Counted):
         factors = model.item_factors
         if factors is None:
             factors = np.zeros((events.n_items, self.config.factors), np.float32)
-        self._items = np.where(self._seen[:, None], factors, np.float32(0))
+        self._items = np.where(self._seen[:, None], _settled(factors), np.float32(0))
 
     def present(self) -> Mask:
         """[I] items with training events."""
@@ -96,6 +98,12 @@ class _Factorization(Counted):
         return self
 
 
+def _settled(vectors: Floats) -> Floats:
+    """[N, F] the vectors, or zeros if the descent took too long steps and left all bounds."""
+    bounded = np.isfinite(vectors).all() and np.abs(vectors).max(initial=0.0) < DIVERGED
+    return vectors if bounded else np.zeros_like(vectors)
+
+
 class Als(_Factorization):
     """Implicit alternating least squares (Hu, Koren and Volinsky, ICDM 2008).
 
@@ -109,12 +117,12 @@ class Als(_Factorization):
         """Settings of :class:`Als`."""
 
         regularization: PositiveFloat = tunable(
-            0.05, low=1e-3, high=10.0, log=True, description="ridge on the vectors"
+            0.05, low=1e-2, high=50.0, log=True, description="ridge on the vectors"
         )
         alpha: PositiveFloat = tunable(
-            10.0, low=1.0, high=100.0, log=True, description="confidence of one event"
+            10.0, low=0.3, high=50.0, log=True, description="confidence of one event"
         )
-        iterations: PositiveInt = tunable(15, low=5, high=50, description="passes over the data")
+        iterations: PositiveInt = tunable(15, low=5, high=20, description="passes over the data")
 
     config: Config
 
@@ -143,13 +151,14 @@ class Als(_Factorization):
         ridge = items.T @ items + self.config.regularization * np.eye(n_factors)
         confidence = event_matrix(histories)
         confidence.data *= self.config.alpha
-        longest = int(np.diff(confidence.indptr).max(initial=1))
-        step = max(1, BLOCK // (n_factors * max(longest, n_factors)))
-        parts = [
-            _least_squares(confidence[start : start + step], items, ridge)
-            for start in range(0, histories.n_users, step)
-        ]
-        return np.concatenate([np.zeros((0, n_factors)), *parts])
+        size = np.diff(confidence.indptr)
+        by_size = np.argsort(size, kind="stable")  # little padding within a block
+        step = max(1, BLOCK // (n_factors * max(int(size.max(initial=1)), n_factors)))
+        vectors = np.empty((histories.n_users, n_factors))
+        for start in range(0, histories.n_users, step):
+            rows = by_size[start : start + step]
+            vectors[rows] = _least_squares(confidence[rows], items, ridge)
+        return vectors
 
 
 def _least_squares(
@@ -181,13 +190,16 @@ class Bpr(_Factorization):
     class Config(_Factorization.Config):
         """Settings of :class:`Bpr`."""
 
+        factors: PositiveInt = tunable(
+            32, low=8, high=64, log=True, description="length of the vectors"
+        )
         learning_rate: PositiveFloat = tunable(
-            0.05, low=1e-3, high=0.5, log=True, description="step of the descent"
+            0.02, low=5e-3, high=0.1, log=True, description="step of the descent"
         )
         regularization: NonNegativeFloat = tunable(
             0.01, low=1e-4, high=0.1, log=True, description="ridge on the vectors"
         )
-        iterations: PositiveInt = tunable(100, low=20, high=500, log=True, description="passes")
+        iterations: PositiveInt = tunable(100, low=20, high=150, log=True, description="passes")
 
     config: Config
     _users: Floats
@@ -213,7 +225,7 @@ class Bpr(_Factorization):
         if users is None:
             users = np.zeros((events.n_users, self._items.shape[1]), np.float32)
         # users without training events keep their random start: they are not known
-        self._users = np.where(events.lengths[:, None] > 0, users, np.float32(0))
+        self._users = np.where(events.lengths[:, None] > 0, _settled(users), np.float32(0))
 
     def _score(self, histories: Interactions) -> Floats:
         distinct = seen_matrix(histories)

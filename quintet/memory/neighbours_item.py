@@ -43,10 +43,10 @@ class _ItemNeighbours(ItemToItem):
             200, low=20, high=1000, log=True, description="neighbours kept of each item"
         )
         shrinkage: NonNegativeFloat = tunable(
-            10.0, low=0.0, high=500.0, description="damps similarities from few people"
+            10.0, low=0.0, high=1000.0, description="damps similarities from few people"
         )
         half_life: PositiveFloat | None = tunable(
-            None, low=1.0, high=100.0, log=True, description="steps back that halve a weight"
+            None, low=0.5, high=100.0, log=True, description="steps back that halve a weight"
         )
 
     config: Config
@@ -129,7 +129,7 @@ class ItemPearson(_ItemNeighbours):
         """Settings of :class:`ItemPearson`."""
 
         shrinkage: NonNegativeFloat = tunable(
-            100.0, low=0.0, high=500.0, description="people at which a correlation is halved"
+            100.0, low=0.0, high=1000.0, description="people at which a correlation is halved"
         )
         liking: NonNegativeFloat = tunable(
             0.5, low=0.0, high=2.0, description="how much a value above the mean adds"

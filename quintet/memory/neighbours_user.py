@@ -55,7 +55,7 @@ class _UserNeighbours(Counted):
             10.0, low=0.0, high=200.0, description="damps similarities from few items"
         )
         half_life: PositiveFloat | None = tunable(
-            None, low=1.0, high=100.0, log=True, description="steps back that halve a weight"
+            None, low=0.5, high=100.0, log=True, description="steps back that halve a weight"
         )
 
     config: Config
@@ -96,7 +96,7 @@ class UserCosine(_UserNeighbours):
         """Settings of :class:`UserCosine`."""
 
         idf_power: Annotated[float, Field(ge=0)] = tunable(
-            0.0, low=0.0, high=2.0, description="how much rarer items say more"
+            0.0, low=0.0, high=4.0, description="how much rarer items say more"
         )
 
     config: Config

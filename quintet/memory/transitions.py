@@ -37,7 +37,7 @@ class Transitions(ItemToItem):
     class Config(Memory.Config):
         """Settings of :class:`Transitions`."""
 
-        window: PositiveInt = tunable(50, low=10, high=50, description="farthest pair, in steps")
+        window: PositiveInt = tunable(50, low=1, high=50, description="farthest pair, in steps")
         decay: Share = tunable(0.85, low=0.5, high=1.0, description="weight lost per step apart")
         reverse: NonNegativeFloat = tunable(
             0.5, low=0.0, high=1.0, description="weight of a pair read backwards"

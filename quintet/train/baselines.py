@@ -269,9 +269,7 @@ def _greatest(scores_BI: NDArray[np.floating], k: int) -> NDArray[np.bool_]:
     return chosen_BI | tied_BI
 
 
-def _scored(
-    memory: Memory, histories: Interactions, mask: bool
-) -> Iterator[tuple[slice, Floats]]:
+def _scored(memory: Memory, histories: Interactions, mask: bool) -> Iterator[tuple[slice, Floats]]:
     """Blocks of rows with their scores [B, I], -inf at the items of the history if masked."""
     step = max(1, BLOCK_CELLS // max(1, histories.n_items))
     for start in range(0, histories.n_users, step):
