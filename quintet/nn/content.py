@@ -37,15 +37,15 @@ class ContentEncoder(nn.Module):
                 modality = part(width)
                 modality.fit(table)
                 encoder.modalities[name] = modality
-        encoder._shape()
-        return encoder if len(encoder.modalities) else None
+        return encoder._shaped() if len(encoder.modalities) else None
 
-    def _shape(self) -> None:
+    def _shaped(self) -> ContentEncoder:
         self.project = nn.Sequential(
             nn.Linear(self.width * len(self.modalities), self.hidden),
             nn.GELU(),
             nn.Linear(self.hidden, self.width),
         )
+        return self
 
     def prepare(self, table: FeatureTable) -> Inputs:
         """All that can be computed once, by modality."""
@@ -81,8 +81,7 @@ class ContentEncoder(nn.Module):
             modality = MODALITIES.get(name)(width)
             modality.restore(own, own_meta)
             encoder.modalities[name] = modality
-        encoder._shape()
-        return encoder if len(encoder.modalities) else None
+        return encoder._shaped() if len(encoder.modalities) else None
 
 
 def to_device(inputs: Mapping[str, Mapping[str, Tensor]], device: torch.device) -> Inputs:

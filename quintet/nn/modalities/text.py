@@ -21,6 +21,9 @@ from quintet.nn.modalities.base import Arrays, Modality
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+LEAST_STRENGTH = 1e-3
+LEAST_SCALE = 1e-2
+
 
 class Text(Modality):
     """All text columns joined, as a standardised latent semantic vector."""
@@ -59,13 +62,16 @@ class Text(Modality):
         self.idf_F = np.where(document_frequency > 0, idf, 0).astype(np.float32)
         weighted_NF = normalize(counts_NF.multiply(self.idf_F).tocsr())
         rank = min(self.dimensions, min(weighted_NF.shape) - 1)
-        if rank < 1:
+        if rank < 1 or weighted_NF.nnz == 0:
             self.components_KF = np.zeros((1, self.features), np.float32)
         else:
             start = np.random.default_rng(0).standard_normal(min(weighted_NF.shape))
-            self.components_KF = svds(weighted_NF, k=rank, v0=start)[2].astype(np.float32)
+            _, strength, components_KF = svds(weighted_NF, k=rank, v0=start)
+            # a direction that no text of the catalogue takes must not be blown up for a new one
+            taken = strength > LEAST_STRENGTH * strength.max()
+            self.components_KF = components_KF[taken].astype(np.float32)
         latent_NK = weighted_NF @ self.components_KF.T
-        self.scale_K = np.maximum(latent_NK.std(0), 1e-6).astype(np.float32)
+        self.scale_K = np.maximum(latent_NK.std(0), LEAST_SCALE).astype(np.float32)
         self.project = nn.Linear(len(self.scale_K) + 1, self.width)
 
     def _counts(self, table: FeatureTable) -> csr_array:

@@ -1,0 +1,238 @@
+"""What every modality owes the content encoder; and the encoder that joins them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from torch import Tensor
+
+from quintet.data.feature_encoder import FeatureEncoder
+from quintet.data.features import CategoryColumn, FeatureTable, NumberColumn, VectorColumn
+from quintet.nn.content import ContentEncoder
+from quintet.nn.modalities.base import MODALITIES, Modality
+
+from .worlds import item_table
+
+WIDTH = 8
+every = pytest.mark.parametrize("name", MODALITIES.names())
+
+# three rows a table: the value is missing, it is the least that a value can be, it is another one
+THREE = {
+    "category": FeatureTable(
+        3, categories={"kind": CategoryColumn(np.array([0, 0, 1, 2]), np.array([0, 1]), ["a", "b"])}
+    ),
+    "number": FeatureTable(
+        3,
+        numbers={
+            "price": NumberColumn(
+                np.array([0, 0, 0.7], np.float32),
+                np.array([False, True, True]),
+                np.array([np.nan, 3, 9], np.float32),
+            )
+        },
+    ),
+    "text": FeatureTable(3, texts={"title": ["", "the", "red wool lamp"]}),
+    "vector": FeatureTable(
+        3,
+        vectors={
+            "sound": VectorColumn(
+                np.array([[0, 0], [0, 0], [1, -2]], np.float32), np.array([False, True, True])
+            )
+        },
+    ),
+}
+
+
+def fitted(name: str, table: FeatureTable | None = None) -> Modality:
+    torch.manual_seed(0)
+    modality = MODALITIES.get(name)(WIDTH)
+    modality.fit(item_table() if table is None else table)
+    return modality.eval()
+
+
+def encoded(modality: Modality, table: FeatureTable) -> Tensor:
+    out: Tensor = modality(modality.prepare(table))
+    return out
+
+
+def rows_of(table: FeatureTable, rows: list[int]) -> FeatureTable:
+    """Some rows of a table, in the given order."""
+
+    def category(column: CategoryColumn) -> CategoryColumn:
+        codes = [column.codes[column.offsets[r] : column.offsets[r + 1]] for r in rows]
+        offsets = np.concatenate([[0], np.cumsum([len(own) for own in codes])]).astype(np.int64)
+        return CategoryColumn(offsets, np.concatenate([*codes, []]).astype(np.int64), column.names)
+
+    return FeatureTable(
+        len(rows),
+        categories={key: category(column) for key, column in table.categories.items()},
+        numbers={
+            key: NumberColumn(c.values[rows], c.present[rows], c.raw[rows])
+            for key, c in table.numbers.items()
+        },
+        texts={key: [column[r] for r in rows] for key, column in table.texts.items()},
+        vectors={
+            key: VectorColumn(c.values[rows], c.present[rows]) for key, c in table.vectors.items()
+        },
+    )
+
+
+def test_the_four_kinds_are_found() -> None:
+    assert {"category", "number", "text", "vector"} <= set(MODALITIES.names())
+
+
+@every
+def test_one_vector_a_row(name: str) -> None:
+    vectors = encoded(fitted(name), item_table())
+    assert vectors.shape == (item_table().n_rows, WIDTH)
+    assert vectors.dtype == torch.float32
+    assert vectors.isfinite().all()
+
+
+@every
+def test_applies_to_its_own_columns_only(name: str) -> None:
+    part = MODALITIES.get(name)
+    assert part.applies(item_table())
+    assert part.applies(THREE[name])
+    assert not part.applies(FeatureTable(3))
+
+
+@every
+def test_missing_is_finite_and_unlike_any_value(name: str) -> None:
+    missing, least, other = encoded(fitted(name, THREE[name]), THREE[name])
+    assert missing.isfinite().all()
+    assert missing.abs().max() > 1e-3, "a silent zero"
+    assert (missing - least).abs().max() > 1e-3
+    assert (missing - other).abs().max() > 1e-3
+
+
+@every
+def test_a_table_with_nothing_but_missing_values(name: str) -> None:
+    table = rows_of(THREE[name], [0, 0])
+    modality = fitted(name, table)
+    one, other = encoded(modality, table)
+    assert one.isfinite().all()
+    torch.testing.assert_close(one, other)
+    assert encoded(modality, rows_of(THREE[name], [2])).isfinite().all()
+
+
+@every
+def test_restored_statistics_give_identical_vectors(name: str) -> None:
+    modality = fitted(name)
+    arrays, meta = modality.statistics()
+    restored = MODALITIES.get(name)(WIDTH)
+    restored.restore({key: np.array(value) for key, value in arrays.items()}, meta)
+    restored.load_state_dict(modality.state_dict())
+    torch.testing.assert_close(
+        encoded(restored.eval(), item_table()), encoded(modality, item_table()), rtol=0, atol=0
+    )
+
+
+@every
+def test_a_row_alone_equals_the_row_in_its_table(name: str) -> None:
+    modality, table = fitted(name), item_table()
+    together = encoded(modality, table)
+    for row in (0, 1, 7):
+        alone = encoded(modality, rows_of(table, [row]))
+        torch.testing.assert_close(alone[0], together[row], rtol=1e-5, atol=1e-5)
+
+
+@every
+def test_permuted_rows_give_permuted_vectors(name: str) -> None:
+    modality, table = fitted(name), item_table()
+    order = np.random.default_rng(3).permutation(table.n_rows)
+    torch.testing.assert_close(
+        encoded(modality, rows_of(table, order.tolist())), encoded(modality, table)[order]
+    )
+
+
+@every
+def test_an_empty_table_gives_no_vectors(name: str) -> None:
+    if name == "text":
+        pytest.skip("the text vectoriser is never asked for no texts")
+    assert encoded(fitted(name), rows_of(item_table(), [])).shape == (0, WIDTH)
+
+
+@every
+def test_gradients_reach_every_parameter(name: str) -> None:
+    modality = fitted(name).train()
+    encoded(modality, item_table()).square().sum().backward()
+    for parameter_name, parameter in modality.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.abs().sum() > 0, parameter_name
+
+
+def test_an_unseen_category_counts_as_missing() -> None:
+    encoder = FeatureEncoder()
+    seen = pa.table({"kind": ["lamp", "chair", "lamp", "chair", None] * 5})
+    encoder.fit(seen, {"kind": "category"})
+    modality = fitted("category", encoder.transform(seen))
+    new = encoder.transform(pa.table({"kind": ["unheard of", None, "lamp"]}))
+    unseen, missing, known = encoded(modality, new)
+    torch.testing.assert_close(unseen, missing)
+    assert not torch.allclose(unseen, known)
+
+
+def test_a_row_of_two_categories_is_their_mean() -> None:
+    column = CategoryColumn(np.array([0, 1, 2, 4]), np.array([0, 1, 0, 1]), ["a", "b"])
+    table = FeatureTable(3, categories={"kind": column})
+    one, other, both = encoded(fitted("category", table), table)
+    torch.testing.assert_close(both, (one + other) / 2)
+
+
+def test_columns_whose_names_differ_by_a_dot_stay_apart() -> None:
+    column = CategoryColumn(np.array([0, 1]), np.array([0]), ["a"])
+    table = FeatureTable(1, categories={"home.town": column, "home_town": column})
+    assert len(list(fitted("category", table).parameters())) == 2
+
+
+def test_texts_that_share_words_stand_nearer() -> None:
+    titles = ["red wool lamp", "red wool lamps", "steel chair", "steel chairs", "soap"]
+    table = FeatureTable(5, texts={"title": titles})
+    vector = fitted("text", table).prepare(table)["vector"]
+    near = torch.nn.functional.normalize(vector, dim=1)
+    assert near[0] @ near[1] > near[0] @ near[2] + 0.3
+
+
+@pytest.mark.parametrize("titles", [["red lamp"] * 6, ["red lamp", "blue chair"] * 3, ["soap"]])
+def test_a_catalogue_of_few_texts_leaves_new_ones_in_bounds(titles: list[str]) -> None:
+    table = FeatureTable(len(titles), texts={"title": titles})
+    new = FeatureTable(2, texts={"title": ["green brush of steel", "red chair lamp"]})
+    modality = fitted("text", table)
+    for vectors in (modality.prepare(table)["vector"], modality.prepare(new)["vector"]):
+        assert vectors.abs().max() < 101
+
+
+def test_text_without_spaces_is_read_too() -> None:
+    table = FeatureTable(3, texts={"title": ["红色羊毛灯", "红色羊毛椅子", "钢制杯子"]})
+    vectors = encoded(fitted("text", table), table)
+    assert vectors.isfinite().all()
+    assert not torch.allclose(vectors[0], vectors[2])
+
+
+# ---------------------------------------------------------------- the encoder that joins them
+
+
+def test_encoder_takes_the_modalities_that_apply() -> None:
+    table = item_table()
+    encoder = ContentEncoder.fitted(replace(table, texts={}), WIDTH)
+    assert encoder is not None
+    assert set(encoder.modalities) == {"category", "number", "vector"}
+    assert ContentEncoder.fitted(FeatureTable(4), WIDTH) is None
+
+
+def test_encoder_survives_in_the_bundle() -> None:
+    table = item_table()
+    torch.manual_seed(0)
+    encoder = ContentEncoder.fitted(table, WIDTH)
+    assert encoder is not None
+    restored = ContentEncoder.restored(*encoder.statistics(), WIDTH)
+    assert restored is not None
+    restored.load_state_dict(encoder.state_dict())
+    one, other = (e.eval()(e.prepare(table)) for e in (encoder, restored))
+    assert one.shape == (table.n_rows, WIDTH)
+    torch.testing.assert_close(one, other, rtol=0, atol=0)
