@@ -11,6 +11,8 @@ so that an index can retrieve them.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,6 +22,8 @@ from quintet.config import Config, tunable
 N_CONTEXT = 3
 N_BUCKETS = 3
 RARE_BELOW = 5
+N_HIGHEST = 100
+N_SAMPLED = 300
 
 
 class FusionConfig(Config):
@@ -29,7 +33,7 @@ class FusionConfig(Config):
     width: int = tunable(4, choices=[2, 4, 8], description="of queries and keys")
     penalty: float = tunable(0.02, low=1e-4, high=1.0, log=True, description="on gates' weights")
     prior_penalty: float = tunable(2e-3, low=1e-5, high=0.1, log=True, description="towards prior")
-    iterations: int = 60
+    iterations: int = 30
 
 
 class Fusion(nn.Module):
@@ -100,19 +104,46 @@ def fit_fusion(
     optimizer = torch.optim.LBFGS(
         parameters, max_iter=fusion.config.iterations, line_search_fn="strong_wolfe"
     )
+    rival_BC, correction_C = _rivals(
+        fusion(evidence_BIK, context_BF, bucket_I).detach(), masked_BI, target_B
+    )
+    evidence_BCK = evidence_BIK.gather(1, rival_BC[..., None].expand(-1, -1, evidence_BIK.shape[2]))
+    bucket_BC = bucket_I[rival_BC]
+    first_B = torch.zeros_like(target_B)
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        score_BI = fusion(evidence_BIK, context_BF, bucket_I)
-        score_BI = score_BI.masked_fill(masked_BI, float("-inf"))
-        loss = F.cross_entropy(score_BI, target_B) + fusion.penalty()
+        weight_B1K = fusion.weights(context_BF)[:, None]
+        score_BC = (evidence_BCK * fusion.bucket_SK[bucket_BC] * weight_B1K).sum(-1)
+        loss = F.cross_entropy(score_BC + correction_C, first_B) + fusion.penalty()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        score_BI = fusion(evidence_BIK, context_BF, bucket_I)
-        return float(F.cross_entropy(score_BI.masked_fill(masked_BI, float("-inf")), target_B))
+    return float(closure().detach())  # step() gives back the loss before the fit
+
+
+def _rivals(score_BI: Tensor, masked_BI: Tensor, target_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Whom a target competes with: [B, C] items, the target first, and [C] corrections.
+
+    The items that plain weights rank highest, where order is decided, and a uniform sample of the
+    others, corrected by the log of the sampling rate so that the loss estimates the full softmax
+    (Jean et al. 2015, section 3): with the highest alone, evidence that made them high would look
+    worthless.
+    """
+    score_BI = score_BI.masked_fill(masked_BI, float("-inf"))
+    score_BI.scatter_(1, target_B[:, None], float("-inf"))
+    free = int(torch.isfinite(score_BI).sum(1).min())
+    top_BC = score_BI.topk(min(N_HIGHEST, free), dim=1).indices
+    chance_BI = torch.rand(score_BI.shape, generator=torch.Generator().manual_seed(0))
+    chance_BI = chance_BI.to(score_BI.device).masked_fill(~torch.isfinite(score_BI), -1.0)
+    chance_BI.scatter_(1, top_BC, -1.0)
+    rest = free - top_BC.shape[1]
+    other_BC = chance_BI.topk(min(N_SAMPLED, rest), dim=1).indices
+    correction_C = score_BI.new_zeros(1 + top_BC.shape[1] + other_BC.shape[1])
+    if other_BC.shape[1]:
+        correction_C[1 + top_BC.shape[1] :] = math.log(rest / other_BC.shape[1])
+    return torch.cat([target_B[:, None], top_BC, other_BC], dim=1), correction_C
 
 
 def item_buckets(count_I: Tensor) -> Tensor:
