@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from quintet.data.interactions import Interactions, Ints, Mask
+from quintet.data.states import Moments
 
 #: upper edges, in seconds, of the buckets of "time since the event before"; 0 is "first or unknown"
 GAP_EDGES_SECONDS = np.array([1, 10, 30, 60, 120, 600, 3600, 86_400, 7 * 86_400, 30 * 86_400])
@@ -74,10 +75,10 @@ class Windows:
         return Windows(self.start[index], self.stop[index], self.user[index])
 
 
-def last_windows(events: Interactions, longest: int) -> Windows:
-    """The newest ``longest`` events of every user, one window a user (empty histories too)."""
-    stop = events.offsets[1:]
-    return Windows(np.maximum(events.offsets[:-1], stop - longest), stop, user_rows(events))
+def newest_windows(moments: Moments, longest: int) -> Windows:
+    """What was newest at each moment: its last ``longest`` known events (or none)."""
+    start = np.maximum(moments.events.offsets[:-1][moments.history], moments.stop - longest)
+    return Windows(start, moments.stop, moments.history)
 
 
 def training_windows(events: Interactions, longest: int, rng: np.random.Generator) -> Windows:
@@ -152,19 +153,6 @@ def collate(events: Interactions, windows: Windows, gaps: Ints | None = None) ->
         gap_BL=column(gaps, 0),
         length_B=torch.from_numpy(length),
         fresh_B=torch.from_numpy(windows.start == events.offsets[:-1][windows.user]),
-        user_B=torch.from_numpy(_known_user(events, windows)),
+        user_B=torch.from_numpy(events.owners()[windows.user]),
         event_BL=torch.from_numpy(index),
     )
-
-
-def user_rows(events: Interactions) -> Ints:
-    """[U] index of each history in ``events``."""
-    return np.arange(events.n_users, dtype=np.int64)
-
-
-def _known_user(events: Interactions, windows: Windows) -> Ints:
-    """[W] user row that the window's events carry; in a batch it differs from the history's."""
-    if len(events) == 0:
-        return np.full(len(windows), -1, np.int64)
-    safe = np.minimum(windows.start, len(events) - 1)
-    return np.where(windows.stop > windows.start, events.user[safe], -1)

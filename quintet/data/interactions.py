@@ -35,6 +35,7 @@ class Interactions:
         scenario: [E] index into the data set's scenarios.
         value: [E] rating or amount; NaN where missing.
         n_items: size of the catalogue.
+        owner: [U] user row of each history, -1 where unknown; derived from ``user`` when absent.
     """
 
     offsets: Ints
@@ -45,6 +46,7 @@ class Interactions:
     scenario: Ints
     value: Floats
     n_items: int
+    owner: Ints | None = None
 
     def __len__(self) -> int:
         return int(self.offsets[-1])
@@ -110,6 +112,7 @@ class Interactions:
                 np.full(n, np.nan, np.float32) if value is None else value.astype(np.float32)[order]
             ),
             n_items=n_items,
+            owner=np.arange(n_users, dtype=np.int64),
         )
 
     def select(self, keep: Mask) -> Interactions:
@@ -123,7 +126,7 @@ class Interactions:
         lengths = self.lengths[chosen]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         shift = np.repeat(self.offsets[chosen] - offsets[:-1], lengths)
-        return self._take(np.arange(offsets[-1]) + shift, offsets)
+        return self._take(np.arange(offsets[-1]) + shift, offsets, self.owners()[chosen])
 
     def tail(self, longest: int) -> Interactions:
         """The last ``longest`` events of every user."""
@@ -144,11 +147,22 @@ class Interactions:
         lengths = stop - start
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         shift = np.repeat(start - offsets[:-1], lengths)
-        return self._take(np.arange(offsets[-1]) + shift, offsets)
+        owner = self.owners()[self.group()[stop]]
+        return self._take(np.arange(offsets[-1]) + shift, offsets, owner)
 
-    def _take(self, index: Ints, offsets: Ints) -> Interactions:
+    def owners(self) -> Ints:
+        """[U] user row of each history, -1 where unknown."""
+        if self.owner is not None:
+            return self.owner
+        owner = np.full(self.n_users, -1, np.int64)
+        there = self.lengths > 0
+        owner[there] = self.user[self.offsets[:-1][there]]
+        return owner
+
+    def _take(self, index: Ints, offsets: Ints, owner: Ints | None = None) -> Interactions:
         return replace(
             self,
+            owner=self.owner if owner is None else owner,
             offsets=offsets,
             user=self.user[index],
             item=self.item[index],

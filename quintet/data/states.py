@@ -7,10 +7,50 @@ makes the features of training positions and of a request, so that they cannot d
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from quintet.data.features import CategoryColumn
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
+
+
+@dataclass(frozen=True)
+class Moments:
+    """B points in histories at which something is asked, all of one log.
+
+    Asking at the newest state of a history, or just before an event of a longer log, is the same
+    question when what came before is the same.
+
+    Attributes:
+        events: the log.
+        history: [B] index of the history that each moment belongs to.
+        stop: [B] row of the first event that is not yet known.
+    """
+
+    events: Interactions
+    history: Ints
+    stop: Ints
+
+    @classmethod
+    def newest(cls, histories: Interactions) -> Moments:
+        """The newest state of every history."""
+        return cls(histories, np.arange(histories.n_users), histories.offsets[1:])
+
+    @classmethod
+    def before(cls, events: Interactions, rows: NDArray[np.integer]) -> Moments:
+        """Just before the given events."""
+        stop = np.asarray(rows, np.int64)
+        return cls(events, events.group()[stop], stop)
+
+    def __len__(self) -> int:
+        return len(self.stop)
+
+    @property
+    def state(self) -> Ints:
+        """[B] rows of the states."""
+        return self.stop + self.history
 
 
 def state_before(events: Interactions) -> Ints:

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quintet.data.batch import collate, last_windows
+from quintet.data.batch import collate, gap_buckets, newest_windows
 from quintet.data.interactions import Floats, Interactions
-from quintet.data.states import last_state
+from quintet.data.states import Moments
 from quintet.memory.base import Memory
 from quintet.nn.content import Inputs
 from quintet.nn.fusion import N_CONTEXT
@@ -99,17 +99,17 @@ class EvidenceBuilder:
     # ------------------------------------------------------------------ states
 
     @torch.no_grad()
-    def states(self, histories: Interactions) -> States:
-        """States after the newest event of every history; equal alone and in any batch."""
-        windows = last_windows(histories, self.model.config.longest)
+    def states(self, moments: Moments) -> States:
+        """States of the model at the given moments; equal alone and in any batch."""
+        windows = newest_windows(moments, self.model.config.longest)
+        gaps = gap_buckets(moments.events)
         order = np.argsort(windows.stop - windows.start, kind="stable")
-        parts, rows = [], []
+        parts = []
         for start in range(0, len(order), HISTORIES_PER_BLOCK):
             index = order[start : start + HISTORIES_PER_BLOCK]
-            batch = collate(histories, windows.take(index)).to(self.device)
+            batch = collate(moments.events, windows.take(index), gaps).to(self.device)
             parts.append(self.model.states(batch, self.tables, self.user_inputs))
-            rows.append(index)
-        back = torch.from_numpy(np.argsort(np.concatenate(rows), kind="stable"))
+        back = torch.from_numpy(np.argsort(order, kind="stable"))
         hidden = {
             name: torch.cat([part.hidden[name] for part in parts])[back]
             for name in self.model.tower_names
@@ -121,10 +121,10 @@ class EvidenceBuilder:
         """Where the model's weights are."""
         return self.model.bias_I.device
 
-    def task_features(self, task: str, histories: Interactions) -> dict[str, Tensor]:
-        """The task's features at the newest state of every history."""
-        arrays = self.model.task(task).features(histories)
-        features = as_tensors(arrays, last_state(histories))
+    def task_features(self, task: str, moments: Moments) -> dict[str, Tensor]:
+        """The task's features at the given moments."""
+        arrays = self.model.task(task).features(moments.events)
+        features = as_tensors(arrays, moments.state)
         return {name: tensor.to(self.device) for name, tensor in features.items()}
 
     def context(self, histories: Interactions) -> Tensor:
@@ -144,7 +144,7 @@ class EvidenceBuilder:
     @torch.no_grad()
     def evidence(self, histories: Interactions, states: States | None = None) -> Tensor:
         """[B, I, K] scaled evidence, K in the order of :attr:`names`."""
-        states = self.states(histories) if states is None else states
+        states = self.states(Moments.newest(histories)) if states is None else states
         columns = [
             tower.scores(states.hidden["content" if name == "content" else "identity"])
             for name, tower in self.towers.items()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quintet.data.interactions import Floats, Interactions, Ints, Mask, seeded_hash
+from quintet.data.states import Moments
 from quintet.nn.calibration import Calibration
 from quintet.nn.fusion import Fusion, item_buckets
 from quintet.nn.tasks.interaction import Interaction, PairScores
@@ -69,14 +70,22 @@ class Scorer:
     @torch.no_grad()
     def scores(self, histories: Interactions) -> Floats:
         """[B, I] fused score of every item for every history, nothing masked."""
-        parts = [
-            self.fusion(
-                self.evidence.evidence(block), self.evidence.context(block), self.bucket_I
-            )
-            for _, block in self.evidence.blocks(histories)
-        ]
+        parts = [self._block_scores(block) for _, block in self.evidence.blocks(histories)]
         scores: Floats = torch.cat(parts).cpu().numpy().astype(np.float32)
         return scores
+
+    def _block_scores(self, block: Interactions) -> Tensor:
+        """Fused scores; without a history, popularity and what attributes tell."""
+        evidence_BIK = self.evidence.evidence(block)
+        fused_BI: Tensor = self.fusion(evidence_BIK, self.evidence.context(block), self.bucket_I)
+        empty_B = torch.from_numpy(block.lengths == 0).to(fused_BI.device)
+        if not bool(empty_B.any()):
+            return fused_BI
+        # gates were fitted on people with a history and say nothing of those without
+        known_B1 = torch.from_numpy(block.owners() >= 0).to(fused_BI.device)[:, None]
+        towers_BI = evidence_BIK[..., : len(self.evidence.towers)].mean(-1)
+        fallback_BI = evidence_BIK[..., -1] + torch.where(known_B1, towers_BI, 0.0)
+        return torch.where(empty_B[:, None], fallback_BI, fused_BI)
 
     def rank(
         self,
@@ -109,11 +118,11 @@ class Scorer:
     # ------------------------------------------------------------------ the other tasks
 
     @torch.no_grad()
-    def predict(self, histories: Interactions, item_B: NDArray[np.integer]) -> Predicted:
-        """What happens if the b-th history's next event is on the b-th item."""
+    def predict(self, moments: Moments, item_B: NDArray[np.integer]) -> Predicted:
+        """What happens if the next event at the b-th moment is on the b-th item."""
         task = self.evidence.model.task("interaction")
         assert isinstance(task, Interaction)
-        raw = self.pair_scores(histories, item_B)
+        raw = self.pair_scores(moments, item_B)
         scaled = self.calibration(raw)
         level_NK = scaled.level_logit_NK.softmax(-1)
         if level_NK.shape[1]:
@@ -127,38 +136,35 @@ class Scorer:
         )
 
     @torch.no_grad()
-    def pair_scores(self, histories: Interactions, item_B: NDArray[np.integer]) -> PairScores:
+    def pair_scores(self, moments: Moments, item_B: NDArray[np.integer]) -> PairScores:
         """Uncalibrated logits of pairs."""
         task = self.evidence.model.task("interaction")
         assert isinstance(task, Interaction)
-        states = self.evidence.states(histories)
-        features = self.evidence.task_features("interaction", histories)
+        shared_BD, features = self._state_and_features("interaction", moments)
         rows = torch.from_numpy(np.asarray(item_B, np.int64)).to(self.evidence.device)
-        return task.pair_scores(states.shared_BD, features, rows, self.evidence.tables.joint_ID)
+        return task.pair_scores(shared_BD, features, rows, self.evidence.tables.joint_ID)
 
     @torch.no_grad()
-    def interests(self, histories: Interactions) -> Floats:
+    def interests(self, moments: Moments) -> Floats:
         """[B, C] predicted shares of the item categories in the next window of events."""
         task = self.evidence.model.task("profile")
         assert isinstance(task, Profile)
         if self.evidence.model.shape.interest is None:
-            return np.zeros((histories.n_users, 0), np.float32)
-        logits = task.interest_logits(*self._state_and_features("profile", histories))
+            return np.zeros((len(moments), 0), np.float32)
+        logits = task.interest_logits(*self._state_and_features("profile", moments))
         return np.asarray(logits.softmax(-1).cpu().numpy(), np.float32)
 
     @torch.no_grad()
-    def strategy(self, histories: Interactions) -> Floats:
+    def strategy(self, moments: Moments) -> Floats:
         """[B, 5] probability of each strategy for the next event, before its item is known."""
         task = self.evidence.model.task("strategy")
         assert isinstance(task, Strategy)
-        logits = task.logits(*self._state_and_features("strategy", histories))
+        logits = task.logits(*self._state_and_features("strategy", moments))
         return np.asarray(logits.softmax(-1).cpu().numpy(), np.float32)
 
-    def _state_and_features(
-        self, task: str, histories: Interactions
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        states = self.evidence.states(histories)
-        return states.shared_BD, self.evidence.task_features(task, histories)
+    def _state_and_features(self, task: str, moments: Moments) -> tuple[Tensor, dict[str, Tensor]]:
+        shared_BD = self.evidence.states(moments).shared_BD
+        return shared_BD, self.evidence.task_features(task, moments)
 
 
 def top_k(score_BI: Floats, k: int, tie_I: Ints) -> Ranked:

@@ -19,6 +19,7 @@ from quintet.data.interactions import Interactions, Ints, seeded_hash
 from quintet.data.outcomes import level_index
 from quintet.data.schema import infer_types
 from quintet.data.split import Part, Split
+from quintet.data.states import Moments
 from quintet.errors import ConfigError, DataError
 from quintet.memory.base import MEMORIES, Memory
 from quintet.metrics import rank_of_target
@@ -209,9 +210,7 @@ def validation_targets(split: Split, config: TrainConfig) -> tuple[Ints, Ints]:
     return np.sort(fuse[order[: config.fusion_targets]]), calibrate
 
 
-def _validator(
-    split: Split, rows: Ints, data: PreparedEvents
-) -> Callable[[QuintetModel], float]:
+def _validator(split: Split, rows: Ints, data: PreparedEvents) -> Callable[[QuintetModel], float]:
     """NDCG@10 of the towers' plain sum on held-out targets."""
     histories = split.events.before(rows)
     target = split.events.item[rows]
@@ -282,7 +281,7 @@ def fitted_calibration(
     task = evidence.model.task("interaction")
     assert isinstance(task, Interaction)
     scores = Scorer(evidence, fusion, calibration).pair_scores(
-        events.before(rows), events.item[rows]
+        Moments.before(events, rows), events.item[rows]
     )
     level_E = level_index(events, shape.level_edges())
     reached_EB = task.reached(events)

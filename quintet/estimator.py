@@ -1,0 +1,159 @@
+"""``Quintet``: the whole product behind one object with scikit-learn manners."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from quintet.config import build
+from quintet.errors import NotFittedError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from quintet.data.dataset import Dataset
+    from quintet.data.encode import Encoded
+    from quintet.data.split import Split
+    from quintet.serve.recommender import Recommendation, Recommender
+    from quintet.train.pipeline import TrainConfig
+
+
+class Quintet:
+    """One model that profiles, represents, predicts, ranks and chooses the strategy.
+
+    Settings are given by their dotted groups, as in a configuration file::
+
+        model = Quintet(seed=1, loop={"epochs": 20})
+        model.fit("events.csv", items="items.csv")
+        model.recommend(["alice"], k=10)
+
+    Raises:
+        ConfigError: a setting is unknown or out of range.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        from quintet.train.pipeline import TrainConfig
+
+        self.config: TrainConfig = build(TrainConfig, settings, "Quintet")
+        self._recommender: Recommender | None = None
+        self._encoded: Encoded | None = None
+        self._split: Split | None = None
+
+    def __repr__(self) -> str:
+        state = "not fitted" if self._recommender is None else "fitted"
+        return f"Quintet({state}, seed={self.config.seed})"
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The settings, as scikit-learn asks for them."""
+        del deep
+        return self.config.model_dump()
+
+    def set_params(self, **settings: Any) -> Self:
+        """Change settings before the next :meth:`fit`.
+
+        Raises:
+            ConfigError: a setting is unknown or out of range.
+        """
+        self.config = build(type(self.config), {**self.config.model_dump(), **settings}, "Quintet")
+        return self
+
+    def fit(
+        self,
+        log: Any,
+        items: Any = None,
+        users: Any = None,
+        relations: Any = None,
+        *,
+        schema: Any = None,
+        progress: bool = False,
+    ) -> Self:
+        """Train on an event log: a path, a frame, an ``EventLog`` or a whole ``Dataset``.
+
+        The newest event of each user is kept for :meth:`evaluate` and the one before it for
+        validation; neither is learned from, and both are known as history when answering.
+
+        Raises:
+            DataError: the log cannot be used as given; names the row or column and the remedy.
+        """
+        from quintet.data.dataset import Dataset, join
+        from quintet.data.split import leave_one_out
+        from quintet.serve.recommender import Recommender
+        from quintet.train.pipeline import train
+        from quintet.train.progress import progress_bar
+
+        dataset = log if isinstance(log, Dataset) else join(log, items, users, relations, schema)
+        encoded = self._prepare(dataset)
+        split = leave_one_out(encoded.events)
+        with progress_bar(progress) as (on_step, on_stage):
+            fitted = train(encoded, split, self.config, on_step=on_step, on_stage=on_stage)
+        self._encoded, self._split = encoded, split
+        self._recommender = Recommender(fitted.trained)
+        return self
+
+    def _prepare(self, dataset: Dataset) -> Encoded:
+        from quintet.data.clean import clean
+        from quintet.data.encode import encode
+
+        cleaned, self.clean_report_ = clean(dataset)
+        return encode(cleaned, tie_seed=self.config.seed)
+
+    @property
+    def recommender(self) -> Recommender:
+        """What answers, once fitted or loaded.
+
+        Raises:
+            NotFittedError: before either.
+        """
+        if self._recommender is None:
+            raise NotFittedError("this model is not fitted: call fit(log) or quintet.load(folder)")
+        return self._recommender
+
+    def recommend(self, users: Sequence[Any], k: int = 10, **options: Any) -> list[Recommendation]:
+        """The best ``k`` items for each user; see :meth:`Recommender.recommend`."""
+        return self.recommender.recommend(users, k, **options)
+
+    def predict(self, pairs: Sequence[tuple[Any, Any]]) -> pa.Table:
+        """Calibrated answers for (user, item) pairs; see :meth:`Recommender.predict`."""
+        return self.recommender.predict(pairs)
+
+    def profile(self, user: Any) -> dict[str, Any]:
+        """Interests, next strategy and habits of a user."""
+        return self.recommender.profile(user)
+
+    def similar(self, item: Any, k: int = 10) -> list[dict[str, Any]]:
+        """The items nearest to one."""
+        return self.recommender.similar(item, k)
+
+    def evaluate(self, ks: Sequence[int] = (5, 10, 20)) -> dict[str, Any]:
+        """Metrics with intervals on the held-out newest events, through the same recommender.
+
+        Raises:
+            NotFittedError: the model was loaded, not fitted here: it holds no held-out events.
+        """
+        from quintet.train.evaluate import evaluate_ranking
+
+        if self._split is None:
+            raise NotFittedError("evaluate() needs the held-out events of fit(); call fit first")
+        return evaluate_ranking(self.recommender.scorer, self._split, ks=tuple(ks)).summary()
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the bundle; see ``quintet.load``.
+
+        Raises:
+            BundleError: something that is no bundle stands at ``folder``.
+        """
+        return self.recommender.trained.save(folder)
+
+
+def load(folder: str | Path, device: str = "cpu") -> Quintet:
+    """The model of a bundle, ready to answer.
+
+    Raises:
+        BundleError: there is none, it is damaged, or of a version that is not read.
+    """
+    from quintet.serve.recommender import Recommender
+
+    model = Quintet()
+    model._recommender = Recommender.load(folder, device)
+    return model

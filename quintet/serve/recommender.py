@@ -1,0 +1,273 @@
+"""The Recommender: ids in, ids out. The same object serves people and makes the published numbers.
+
+``rank()`` is pure order; ``recommend()`` answers a person, falls back by name where little is
+known, and gives its reasons when asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from quintet.data.interactions import Floats, Interactions, Ints, Mask
+from quintet.data.states import Moments
+from quintet.data.strategies import STRATEGIES
+from quintet.errors import ConfigError, UnknownIdError
+from quintet.serve.explain import Reason, explain
+from quintet.serve.scorer import Ranked
+from quintet.serve.slate import mixed_slate
+from quintet.serve.trained import Trained
+
+Id = Any
+
+#: how an answer was made, from the most to the least that is known of the person
+PERSONAL, ATTRIBUTES, POPULAR = "personal", "attributes", "popular"
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One recommended item.
+
+    Attributes:
+        user_id: as the caller gave it.
+        item_id: the catalogue's own id.
+        score: the fused score; comparable within one user only.
+        rank: from 1.
+        basis: "personal", "attributes" (no history, but known attributes) or "popular".
+        strategy: what the item serves, in a slate; empty in a plain ranking.
+        reasons: why, if asked for.
+    """
+
+    user_id: Id
+    item_id: Id
+    score: float
+    rank: int
+    basis: str
+    strategy: str = ""
+    reasons: list[Reason] = field(default_factory=list)
+
+
+class Recommender:
+    """Answers of a trained model, by id."""
+
+    def __init__(self, trained: Trained) -> None:
+        self.trained = trained
+        self.scorer = trained.scorer
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "cpu") -> Recommender:
+        """The recommender of a bundle.
+
+        Raises:
+            BundleError: there is none, it is damaged, or of a version that is not read.
+        """
+        return cls(Trained.load(folder, device))
+
+    # ------------------------------------------------------------------ histories
+
+    def histories(self, users: Sequence[Id]) -> Interactions:
+        """What is known of the given users; an unknown one has an empty history."""
+        rows = self.trained.users.rows(users)
+        empty = self.trained.events.n_users
+        return _with_empty_row(self.trained.events).users(np.where(rows < 0, empty, rows))
+
+    def history_of(self, items: Sequence[Id]) -> Interactions:
+        """The history of a person without an id, from the items met, oldest first.
+
+        Raises:
+            UnknownIdError: an item is not in the catalogue.
+        """
+        rows = self.item_rows(items)
+        batch = Interactions.build(
+            np.zeros(len(rows), np.int64), rows, n_users=1, n_items=len(self.trained.items)
+        )
+        nobody = np.full(1, -1, np.int64)
+        return replace(batch, user=nobody.repeat(len(rows)), owner=nobody)
+
+    def item_rows(self, items: Sequence[Id]) -> Ints:
+        """Rows of item ids.
+
+        Raises:
+            UnknownIdError: one is not in the catalogue; names it.
+        """
+        rows = self.trained.items.rows(items)
+        if (rows < 0).any():
+            unknown = items[int(np.flatnonzero(rows < 0)[0])]
+            raise UnknownIdError(
+                f"item {unknown!r} is not in the catalogue of {len(self.trained.items):,} items"
+            )
+        return rows
+
+    # ------------------------------------------------------------------ ranking
+
+    def rank(self, histories: Interactions, k: int, *, mask_history: bool = True) -> Ranked:
+        """Pure order: the ``k`` best item rows of every history."""
+        return self.scorer.rank(histories, k, mask_history=mask_history)
+
+    def recommend(
+        self,
+        users: Sequence[Id],
+        k: int = 10,
+        *,
+        scenario: str | None = None,
+        exclude_seen: bool = True,
+        candidates: Sequence[Id] | None = None,
+        slate: bool = False,
+        reasons: bool = False,
+    ) -> list[Recommendation]:
+        """The best ``k`` items for each user.
+
+        Args:
+            users: ids; unknown ones get what is popular, and the answer says so.
+            k: how many items a user.
+            scenario: only items with events in this scenario.
+            exclude_seen: leave out what the user met before.
+            candidates: only these items.
+            slate: mix the list by the predicted strategy instead of pure order.
+            reasons: say why, for every item.
+
+        Raises:
+            ConfigError: ``k`` is not positive, or the scenario is unknown.
+            UnknownIdError: a candidate is not in the catalogue.
+        """
+        if k < 1:
+            raise ConfigError(f"k must be at least 1, not {k}")
+        allowed_I = self._allowed(scenario, candidates)
+        histories = self.histories(users)
+        depth = max(10 * k, 50) if slate else k
+        ranked = self.scorer.rank(histories, depth, mask_history=exclude_seen, allowed_I=allowed_I)
+        basis = self._basis(users, histories)
+        answers: list[Recommendation] = []
+        for row, user in enumerate(users):
+            one = histories.users([row])
+            items, scores, labels = self._choose(one, ranked, row, k, slate)
+            ids = self.trained.items.ids(items)
+            for rank, (item, item_id, score, label) in enumerate(
+                zip(items, ids, scores, labels, strict=True), 1
+            ):
+                why = explain(self.trained, one, int(item)) if reasons else []
+                answers.append(
+                    Recommendation(user, item_id, float(score), rank, basis[row], label, why)
+                )
+        return answers
+
+    def _choose(
+        self, one: Interactions, ranked: Ranked, row: int, k: int, slate: bool
+    ) -> tuple[Ints, Floats, list[str]]:
+        found = ranked.items_BK[row] >= 0
+        items, scores = ranked.items_BK[row][found], ranked.scores_BK[row][found]
+        if not slate or "strategy" not in self.trained.model.tasks:
+            return items[:k], scores[:k], [""] * len(items[:k])
+        chosen, labels = mixed_slate(self.trained, one, items, scores, k)
+        return items[chosen], scores[chosen], labels
+
+    def _basis(self, users: Sequence[Id], histories: Interactions) -> list[str]:
+        known = self.trained.users.rows(users) >= 0
+        attributed = known & (self.trained.model.user_encoder is not None)
+        return [
+            PERSONAL if length else (ATTRIBUTES if has else POPULAR)
+            for length, has in zip(histories.lengths, attributed, strict=True)
+        ]
+
+    def _allowed(self, scenario: str | None, candidates: Sequence[Id] | None) -> Mask | None:
+        allowed: Mask | None = None
+        if scenario is not None:
+            names = self.trained.model.shape.scenarios
+            if scenario not in names:
+                raise ConfigError(
+                    f"unknown scenario {scenario!r}; choose one of: {', '.join(names)}"
+                )
+            events = self.trained.events
+            allowed = np.zeros(events.n_items, np.bool_)
+            allowed[events.item[events.scenario == names.index(scenario)]] = True
+        if candidates is not None:
+            wanted = np.zeros(len(self.trained.items), np.bool_)
+            wanted[self.item_rows(candidates)] = True
+            allowed = wanted if allowed is None else allowed & wanted
+        return allowed
+
+    # ------------------------------------------------------------------ the other parts
+
+    def predict(self, pairs: Sequence[tuple[Id, Id]]) -> pa.Table:
+        """Calibrated answers for (user, item) pairs, given that the item is the next event.
+
+        Returns:
+            Columns ``user_id, item_id``, ``value`` (expected rating, if there are ratings),
+            ``p_value_<level>`` for each level, and ``p_<behaviour>`` for each behaviour.
+
+        Raises:
+            UnknownIdError: an item is not in the catalogue.
+        """
+        users, items = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        answer = self.scorer.predict(Moments.newest(self.histories(users)), self.item_rows(items))
+        shape = self.trained.model.shape
+        columns: dict[str, Any] = {"user_id": users, "item_id": items}
+        if shape.n_levels:
+            columns["value"] = answer.value_N
+            for index, level in enumerate(shape.level_values):
+                columns[f"p_value_{level:g}"] = answer.level_NK[:, index]
+        for index, behaviour in enumerate(shape.behaviours):
+            columns[f"p_{behaviour}"] = answer.behaviour_NB[:, index]
+        return pa.table(columns)
+
+    def profile(self, user: Id) -> dict[str, Any]:
+        """What the model makes of a user: interests, next strategy, habits.
+
+        Raises:
+            UnknownIdError: the user has neither events nor attributes.
+        """
+        if user not in self.trained.users:
+            raise UnknownIdError(f"user {user!r} is not known; known are {len(self.trained.users)}")
+        one = self.histories([user])
+        now = Moments.newest(one)
+        shape, tasks = self.trained.model.shape, self.trained.model.tasks
+        profile: dict[str, Any] = {"user_id": user, "events": len(one)}
+        if "profile" in tasks and shape.interest is not None:
+            profile["interests"] = _weights(shape.interest_names, self.scorer.interests(now)[0])
+        if "strategy" in tasks:
+            profile["strategy"] = _weights(STRATEGIES, self.scorer.strategy(now)[0])
+        value = one.value[~np.isnan(one.value)]
+        if len(value):
+            profile["mean_value"] = round(float(value.mean()), 3)
+        counts = np.bincount(one.behaviour, minlength=len(shape.behaviours))
+        profile["behaviours"] = dict(zip(shape.behaviours, counts.tolist(), strict=True))
+        return profile
+
+    def similar(self, item: Id, k: int = 10) -> list[dict[str, Any]]:
+        """The items nearest to one: cosine of the joint vectors of identity and content.
+
+        Raises:
+            UnknownIdError: the item is not in the catalogue.
+        """
+        row = int(self.item_rows([item])[0])
+        joint_ID = torch.nn.functional.normalize(self.scorer.evidence.tables.joint_ID, dim=1)
+        similarity_I = joint_ID @ joint_ID[row]
+        similarity_I[row] = -2.0
+        best = similarity_I.topk(min(k, len(similarity_I) - 1))
+        ids = self.trained.items.ids(best.indices.cpu().numpy())
+        return [
+            {"item_id": item_id, "similarity": round(float(value), 4), "rank": rank}
+            for rank, (item_id, value) in enumerate(zip(ids, best.values, strict=True), 1)
+        ]
+
+    def describe(self, items: Sequence[Id]) -> list[Mapping[str, Any]]:
+        """The catalogue's own columns of the given items."""
+        rows = self.trained.item_table.take(pa.array(self.item_rows(items)))
+        return [{"item_id": item, **row} for item, row in zip(items, rows.to_pylist(), strict=True)]
+
+
+def _with_empty_row(events: Interactions) -> Interactions:
+    """The same histories and one more, empty: what an unknown user has."""
+    offsets = np.append(events.offsets, events.offsets[-1])
+    return replace(events, offsets=offsets, owner=np.append(events.owners(), -1))
+
+
+def _weights(names: Sequence[str], share: Floats) -> list[dict[str, Any]]:
+    order = np.argsort(-share, kind="stable")
+    return [{"name": names[index], "weight": round(float(share[index]), 4)} for index in order]
