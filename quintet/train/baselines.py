@@ -266,7 +266,7 @@ def _greatest(scores_BI: NDArray[np.floating], k: int) -> NDArray[np.bool_]:
     tied_RI = tied_BI[contested]
     late_RI = np.cumsum(tied_RI, axis=1, dtype=np.int32) > free_B[contested, None]
     tied_BI[contested] = tied_RI & ~late_RI
-    return chosen_BI | tied_BI
+    return np.asarray(chosen_BI | tied_BI)
 
 
 def _scored(memory: Memory, histories: Interactions, mask: bool) -> Iterator[tuple[slice, Floats]]:
