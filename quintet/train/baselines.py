@@ -168,7 +168,9 @@ def tune_baseline(
     def objective(values: Values) -> float:
         memory = build_memory(name, values).fit(train, items)
         rank_Q = target_ranks(memory, valid_histories, valid_targets, mask=mask, tie_seed=seed)
-        return float(metrics_of_ranks(rank_Q, (10,))["ndcg@10"].mean())
+        # a target that was masked is never a hit, however small the catalogue
+        gain_Q = metrics_of_ranks(rank_Q, (10,))["ndcg@10"] * (rank_Q <= valid_histories.n_items)
+        return float(gain_Q.mean())
 
     space = space_of(MEMORIES.get(name).Config)
     found = search(space, objective, trials=trials, seed=seed, on_trial=on_trial)

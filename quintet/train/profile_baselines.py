@@ -36,7 +36,7 @@ class FrequencyConfig(Config):
         0.95, low=0.3, high=1.0, description="weight lost per event back"
     )
     smoothing: PositiveFloat = tunable(
-        3.0, low=0.1, high=100.0, log=True, description="events that the prior counts for"
+        3.0, low=0.1, high=300.0, log=True, description="events that the prior counts for"
     )
 
 
@@ -68,12 +68,13 @@ class TunedDistribution:
 def prior_shares(share_EC: NDArray[np.floating]) -> Floats:
     """[C] everyone's shares, one event added to each so that none is 0."""
     total_C = share_EC.sum(axis=0, dtype=np.float64) + 1.0
-    return (total_C / total_C.sum()).astype(np.float32)
+    return np.asarray(total_C / total_C.sum(), np.float32)
 
 
 def one_hot_labels(label_E: NDArray[np.integer], n_labels: int) -> Floats:
     """[E, C] 1 at each event's label."""
-    return np.eye(n_labels, dtype=np.float32)[label_E]
+    one_hot_EC: Floats = np.eye(n_labels, dtype=np.float32)[label_E]
+    return one_hot_EC
 
 
 def frequency_distribution(

@@ -95,7 +95,8 @@ def search(
         on_trial: told the number (from 0) and the outcome of each trial.
 
     Raises:
-        ConfigError: no trials are allowed, or a field has neither a range nor choices.
+        ConfigError: no trials are allowed, a field has neither a range nor choices, or its default
+            lies outside of them.
         MissingExtraError: ``optuna`` is not installed.
     """
     _check(space, trials)
@@ -120,8 +121,18 @@ def _check(space: Space, trials: int) -> None:
     if trials < 1:
         raise ConfigError(f"trials={trials}: at least 1")
     for name, spec in space.items():
-        if not spec.get("choices") and (spec.get("low") is None or spec.get("high") is None):
+        choices, low, high = spec.get("choices"), spec.get("low"), spec.get("high")
+        if not choices and (low is None or high is None):
             raise ConfigError(f"{name}: give low and high, or choices, to search over")
+        if "default" in spec and not _inside(spec, spec["default"]):
+            among = f"choices {choices}" if choices else f"range {low} to {high}"
+            raise ConfigError(f"{name}: default {spec['default']} lies outside its {among}")
+
+
+def _inside(spec: Mapping[str, Any], value: Any) -> bool:
+    if spec.get("choices"):
+        return value in spec["choices"]
+    return bool(spec.get("optional")) if value is None else spec["low"] <= value <= spec["high"]
 
 
 def _study(seed: int) -> Study:
