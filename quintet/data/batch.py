@@ -55,7 +55,11 @@ class SequenceBatch:
     def without_last(self) -> SequenceBatch:
         """The batch less its last column, which only the state behind all events reads."""
         shorter = self.item_BL.shape[1] - 1
-        cut = {name: value[:, :-1] for name, value in vars(self).items() if name.endswith("_BL")}
+        cut = {
+            name: value[:, :-1].contiguous()
+            for name, value in vars(self).items()
+            if name.endswith("_BL")
+        }
         return replace(self, **cut, length_B=self.length_B.clamp(max=shorter))
 
 

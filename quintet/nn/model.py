@@ -94,8 +94,9 @@ class QuintetModel(nn.Module):
         self.embedding_ID = nn.Parameter(torch.randn(shape.n_items, D) * D**-0.5)
         self.bias_I = nn.Parameter(torch.zeros(shape.n_items))
         self.stand_in = nn.Sequential(nn.Linear(D, D), nn.GELU(), nn.Linear(D, D))
-        self.stand_in_bias = nn.Linear(D, 1)
-        self.content_bias = nn.Linear(D, 1)
+        # no constants: a softmax over the catalogue leaves them where they started
+        self.stand_in_bias = nn.Linear(D, 1, bias=False)
+        self.content_bias = nn.Linear(D, 1, bias=False)
         self.towers = nn.ModuleDict({name: self._tower() for name in self.tower_names})
         self.shared = nn.Sequential(
             nn.Linear(D * len(self.tower_names), D), nn.GELU(), nn.LayerNorm(D)

@@ -16,6 +16,7 @@ from quintet.data.states import state_before
 from quintet.nn.content import ContentEncoder, Inputs, to_device
 from quintet.nn.model import ModelConfig, QuintetModel
 from quintet.nn.shape import describe, warm_items
+from quintet.nn.singular import leading
 from quintet.nn.tasks.base import Arrays, as_tensors
 from quintet.nn.tasks.interaction import Interaction
 
@@ -73,7 +74,6 @@ def cooccurrence_vectors(
     None where there is too little to factorise.
     """
     from scipy import sparse
-    from scipy.sparse.linalg import svds
 
     position, length = events.positions(), np.repeat(events.lengths, events.lengths)
     near = sparse.csr_matrix((events.n_items, events.n_items), dtype=np.float64)
@@ -92,9 +92,9 @@ def cooccurrence_vectors(
     positive.eliminate_zeros()
     if positive.nnz == 0:
         return None
-    start = np.random.default_rng(0).standard_normal(events.n_items)
-    left, strength, _ = svds(positive, k=width, v0=start)
-    vectors = left * np.sqrt(strength)
+    strength, right = leading(positive, width, least=0.0)
+    vectors = np.zeros((events.n_items, width))
+    vectors[:, : len(strength)] = right.T * np.sqrt(strength)
     start_ID: Floats = (vectors / max(vectors.std(), 1e-12) * scale).astype(np.float32)
     return start_ID
 

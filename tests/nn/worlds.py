@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from quintet.data.batch import SequenceBatch, Windows, collate
 from quintet.data.features import CategoryColumn, FeatureTable, NumberColumn, VectorColumn
 from quintet.data.interactions import Interactions
 from quintet.nn.model import ModelConfig, QuintetModel
@@ -110,15 +109,3 @@ def model_of(data: TrainingTables, seed: int = 0, **settings: Any) -> QuintetMod
 
 def prepared(data: TrainingTables, model: QuintetModel) -> PreparedEvents:
     return PreparedEvents(data, model, CPU)
-
-
-def whole_histories(events: Interactions) -> Windows:
-    """One window for every history that is not empty."""
-    rows = np.flatnonzero(events.lengths > 0)
-    return Windows(events.offsets[:-1][rows], events.offsets[1:][rows], rows)
-
-
-def all_of(events: Interactions) -> SequenceBatch:
-    """Every history in one batch."""
-    windows = Windows(events.offsets[:-1], events.offsets[1:], np.arange(events.n_users))
-    return collate(events, windows)

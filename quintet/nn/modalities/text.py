@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from quintet.config import tunable
 from quintet.data.features import FeatureTable
 from quintet.nn.modalities.base import Arrays, Modality
+from quintet.nn.singular import leading
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -53,7 +54,6 @@ class Text(Modality):
 
     def fit(self, table: FeatureTable) -> None:
         """See :meth:`Modality.fit`."""
-        from scipy.sparse.linalg import svds
         from sklearn.preprocessing import normalize
 
         counts_NF = self._counts(table)
@@ -61,15 +61,8 @@ class Text(Modality):
         idf = np.log((1 + table.n_rows) / (1 + document_frequency)) + 1
         self.idf_F = np.where(document_frequency > 0, idf, 0).astype(np.float32)
         weighted_NF = normalize(counts_NF.multiply(self.idf_F).tocsr())
-        rank = min(self.dimensions, min(weighted_NF.shape) - 1)
-        if rank < 1 or weighted_NF.nnz == 0:
-            self.components_KF = np.zeros((1, self.features), np.float32)
-        else:
-            start = np.random.default_rng(0).standard_normal(min(weighted_NF.shape))
-            _, strength, components_KF = svds(weighted_NF, k=rank, v0=start)
-            # a direction that no text of the catalogue takes must not be blown up for a new one
-            taken = strength > LEAST_STRENGTH * strength.max()
-            self.components_KF = components_KF[taken].astype(np.float32)
+        # a direction that no text of the catalogue takes must not be blown up for a new one
+        self.components_KF = leading(weighted_NF, self.dimensions, LEAST_STRENGTH)[1]
         latent_NK = weighted_NF @ self.components_KF.T
         self.scale_K = np.maximum(latent_NK.std(0), LEAST_SCALE).astype(np.float32)
         self.project = nn.Linear(len(self.scale_K) + 1, self.width)
