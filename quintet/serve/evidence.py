@@ -105,7 +105,7 @@ class EvidenceBuilder:
         gaps = gap_buckets(moments.events)
         order = np.argsort(windows.stop - windows.start, kind="stable")
         parts = []
-        for start in range(0, len(order), HISTORIES_PER_BLOCK):
+        for start in range(0, max(len(order), 1), HISTORIES_PER_BLOCK):
             index = order[start : start + HISTORIES_PER_BLOCK]
             batch = collate(moments.events, windows.take(index), gaps).to(self.device)
             parts.append(self.model.states(batch, self.tables, self.user_inputs))
