@@ -1,0 +1,288 @@
+"""``quintet evaluate``: measure a bundle on held-out events, or cross-validate."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quintet.cli.console import Format, emit, grid, interactive, say, warn
+from quintet.cli.opening import build_config, encode_clean, open_data, setting_values, split_by
+from quintet.cli.options import (
+    ConfigFile,
+    DataSettings,
+    Device,
+    Items,
+    OnDevice,
+    Output,
+    Protocol,
+    RelationsFile,
+    Seed,
+    Settings,
+    Users,
+    examples,
+)
+from quintet.cli.train import progress
+
+if TYPE_CHECKING:
+    from quintet.data.dataset import Dataset
+    from quintet.train.measure import Measured
+
+EXAMPLES = examples(
+    "quintet evaluate bundle events.csv --items products.csv --out report",
+    "quintet evaluate bundle ml-100k --k 10 --format json",
+    "quintet evaluate --folds 5 ml-100k --set loop.epochs=8",
+)
+
+
+def evaluate(
+    context: typer.Context,
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[BUNDLE] DATA",
+            help="The bundle and the data that it was trained on; with --folds the data alone.",
+        ),
+    ],
+    items: Items = None,
+    users: Users = None,
+    relations: RelationsFile = None,
+    settings: DataSettings = None,
+    protocol: Annotated[
+        Protocol | None,
+        typer.Option(
+            metavar="NAME",
+            help="leave-one-out or global-time; must be what the bundle was trained with.",
+        ),
+    ] = None,
+    k: Annotated[
+        str, typer.Option("--k", metavar="K,K,...", help="Lengths of the lists measured.")
+    ] = "5,10,20",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write results.json, report.html and predictions.tsv there."
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=2, metavar="K", help="Cross-validate over users: train that many times, on DATA."
+        ),
+    ] = None,
+    config: ConfigFile = None,
+    overrides: Settings = None,
+    device: OnDevice = Device.CPU,
+    seed: Seed = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Measure a bundle on the events held out from it, through the recommender that serves people.
+
+    Nothing is trained. The data must be what the bundle was trained on, so that the same events are
+    held out again. With --folds there is no bundle: the model is trained once for each fold.
+    """
+    ks = _lengths(k)
+    wanted = 1 if folds else 2
+    if len(paths) != wanted:
+        raise typer.BadParameter(
+            "with --folds give DATA alone" if folds else "give BUNDLE and DATA", param_hint="paths"
+        )
+    dataset = open_data(paths[-1], settings, items=items, users=users, relations=relations)
+    command = shlex.join(["quintet", *(context.find_root().obj or [])])
+    if folds:
+        values = setting_values(config, overrides, device=device, seed=seed)
+        _cross_validate(dataset, values, folds, ks, out, command, output)
+        return
+    if config is not None or overrides or seed is not None:
+        raise typer.BadParameter("--config, --set and --seed need --folds: a bundle has its own")
+    _evaluate_bundle(Path(paths[0]), dataset, protocol, ks, out, command, output, device)
+
+
+def _lengths(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise typer.BadParameter(
+            f"{text!r}: whole numbers from 1, between commas", param_hint="--k"
+        )
+    return sorted({int(part) for part in parts})
+
+
+def _evaluate_bundle(
+    bundle: Path,
+    dataset: Dataset,
+    protocol: Protocol | None,
+    ks: list[int],
+    out: Path | None,
+    command: str,
+    output: Format,
+    device: Device,
+) -> None:
+    from quintet.serve.recommender import Recommender
+    from quintet.train.measure import (
+        MODEL,
+        check_same_data,
+        environment,
+        measure,
+        write_predictions,
+    )
+
+    recommender = Recommender.load(bundle, device)
+    run = recommender.trained.run
+    held_out = _protocol(run, protocol)
+    seed = int(run.get("seed", 0))
+    encoded = encode_clean(dataset, seed)
+    check_same_data(recommender.trained, encoded)
+    split = split_by(encoded, held_out)
+    measured = measure(recommender, split, ks=ks, seed=seed, on_stage=say)
+    results = {
+        "dataset": encoded.name,
+        "protocol": f"{held_out}, full catalogue, history masked, users drawn for the intervals",
+        "seeds": [seed],
+        "command": command,
+        "curves": run.get("curves", {}),
+        **measured.results,
+        **environment(),
+    }
+    _write(out, results)
+    if out is not None:
+        path = out / "predictions.tsv"
+        write_predictions(path, encoded, split, measured.rankings[MODEL])
+        say(f"written: {path}")
+    title = f"{encoded.name}: {held_out}, {len(split.test):,} test events"
+    table = grid(title, _by_metric(results["models"]))
+    table.caption, table.caption_justify = _against(results["paired"]), "left"
+    emit(output, _long(measured), table=table, data=results)
+
+
+def _protocol(run: dict[str, Any], asked: Protocol | None) -> Protocol:
+    """The bundle's own protocol.
+
+    Raises:
+        DataError: the bundle was trained with another one, or with none of the two.
+    """
+    from quintet.errors import DataError
+
+    trained_with = str(run.get("split", "")).replace("_", "-")
+    if trained_with not in list(Protocol) or asked not in (None, trained_with):
+        raise DataError(
+            f"the bundle was trained with the split {trained_with or 'of an unknown kind'}: "
+            f"measured with {asked or 'another'}, its test events may have been learned from; "
+            "train again with --protocol"
+        )
+    return Protocol(trained_with)
+
+
+def _by_metric(models: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row a metric, a column a model; the first model with its interval."""
+    first, *others = models
+    rows = []
+    for metric, figure in models[first].items():
+        row: dict[str, Any] = {"metric": metric, first: _mean(figure)}
+        whole = isinstance(figure, dict)
+        row["95 %"] = f"{figure['low']:.4f} to {figure['high']:.4f}" if whole else ""
+        rows.append(row | {name: _mean(models[name].get(metric)) for name in others})
+    return rows
+
+
+def _mean(figure: Any) -> float | None:
+    value: float | None = figure["mean"] if isinstance(figure, dict) else figure
+    return value
+
+
+def _against(paired: dict[str, dict[str, Any]]) -> str:
+    """In words: how far the model is from each baseline by the metric that decides."""
+    lines = []
+    for name, differences in paired.items():
+        metric = "ndcg@10" if "ndcg@10" in differences else next(iter(differences), "")
+        if metric:
+            one = differences[metric]
+            lines.append(
+                f"quintet less {name}: {one['difference']:+.4f} {metric} on the same users "
+                f"(95 %: {one['low']:+.4f} to {one['high']:+.4f})"
+            )
+    return "\n".join(lines)
+
+
+def _long(measured: Measured) -> list[dict[str, Any]]:
+    """A row a model and metric."""
+    rows = []
+    for name, figures in measured.results["models"].items():
+        for metric, figure in figures.items():
+            value = figure if isinstance(figure, dict) else {"mean": figure}
+            rows.append({"model": name, "metric": metric, **value})
+    return rows
+
+
+def _write(out: Path | None, results: dict[str, Any]) -> None:
+    """``results.json`` and, where it can be drawn, ``report.html``."""
+    from quintet.errors import MissingExtraError
+    from quintet.train.report import write_report
+    from quintet.train.results import write_results
+
+    if out is None:
+        return
+    write_results(out / "results.json", results)
+    say(f"written: {out / 'results.json'}")
+    try:
+        say(f"written: {write_report(results, out / 'report.html')}")
+    except MissingExtraError as error:
+        warn(f"no report.html: {error}")
+
+
+def _cross_validate(
+    dataset: Dataset,
+    values: dict[str, Any],
+    folds: int,
+    ks: list[int],
+    out: Path | None,
+    command: str,
+    output: Format,
+) -> None:
+    from quintet.train.crossval import cross_validate
+    from quintet.train.measure import MODEL, environment
+
+    config = build_config(values)
+    encoded = encode_clean(dataset, config.seed)
+
+    def tell(number: int, figures: dict[str, float]) -> None:
+        shown = ", ".join(f"{n} {v:.4f}" for n, v in figures.items() if n.startswith("ndcg"))
+        say(f"fold {number + 1} of {folds}: {shown}")
+
+    with progress() as (on_step, on_stage):
+        found = cross_validate(
+            encoded,
+            config,
+            folds,
+            ks=ks,
+            on_fold=None if interactive() else tell,
+            on_step=on_step,
+            on_stage=on_stage if interactive() else None,
+        )
+    summary = found.summary(config.seed)
+    results = {
+        "dataset": encoded.name,
+        "protocol": f"{folds}-fold over users: last event of users never learned from",
+        "seeds": [config.seed],
+        "models": {MODEL: summary},
+        "folds": found.folds,
+        "seconds": {f"fold {n}": value for n, value in enumerate(found.seconds, 1)},
+        "command": command,
+        **environment(),
+    }
+    _write(out, results)
+    rows = [{"metric": name, **figure} for name, figure in summary.items()]
+    shown = [
+        {
+            "metric": name,
+            "mean": one["mean"],
+            "± 95 %": (one["high"] - one["low"]) / 2,
+            "interval": f"{one['low']:.4f} to {one['high']:.4f}",
+            "folds deviate by": one["fold_deviation"],
+        }
+        for name, one in summary.items()
+    ]
+    users = len(next(iter(found.per_user.values()), []))
+    title = f"{encoded.name}: {folds} folds, {users:,} users, each held out once"
+    emit(output, rows, table=grid(title, shown), data=results)

@@ -1,0 +1,117 @@
+"""From what was typed to a data set, a split and settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quintet.cli.console import say
+from quintet.cli.options import Protocol
+
+if TYPE_CHECKING:
+    from quintet.data.dataset import Dataset
+    from quintet.data.encode import Encoded
+    from quintet.data.split import Split
+    from quintet.train.pipeline import TrainConfig
+
+
+def open_data(
+    data: str,
+    settings: Sequence[str] | None = None,
+    *,
+    items: Path | None = None,
+    users: Path | None = None,
+    relations: Path | None = None,
+) -> Dataset:
+    """The data set that was asked for.
+
+    Raises:
+        ConfigError: there is no such file or source, or a setting is unknown.
+        DataError: a file cannot be read.
+    """
+    from quintet.data.sources.base import open_dataset
+
+    overrides = list(settings or [])
+    for name, path in (("items", items), ("users", users)):
+        if path is not None:
+            overrides.append(f"{name}={_toml_text(path)}")
+    if relations is not None:
+        overrides.append(f"relations=[{_toml_text(relations)}]")
+    return open_dataset(data, overrides)
+
+
+def _toml_text(path: Path) -> str:
+    """An absolute path as a TOML string: a data set's own paths start from its folder."""
+    return json.dumps(str(path.expanduser().absolute()), ensure_ascii=False)
+
+
+def encode_clean(dataset: Dataset, seed: int) -> Encoded:
+    """The cleaned data set as arrays; says what cleaning took out.
+
+    Raises:
+        EmptyDataError: no event is left.
+    """
+    from quintet.data.clean import clean
+    from quintet.data.encode import encode
+
+    cleaned, report = clean(dataset)
+    for table, reasons in report.counts().items():
+        refused = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+        say(f"left out of {table}: {refused}")
+    return encode(cleaned, tie_seed=seed)
+
+
+def split_by(encoded: Encoded, protocol: Protocol) -> Split:
+    """Hold events out.
+
+    Raises:
+        EmptyDataError: the log's times do not allow a cut by time.
+    """
+    from quintet.data.split import global_time, leave_one_out
+
+    if protocol is Protocol.GLOBAL_TIME:
+        return global_time(encoded.events)
+    return leave_one_out(encoded.events)
+
+
+def setting_values(
+    file: Path | None,
+    overrides: Sequence[str] | None = None,
+    *,
+    backbone: str | None = None,
+    device: str | None = None,
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """Settings as nested values: the file, over it ``--set``, over it the short options.
+
+    Raises:
+        ConfigError: the file is missing or is not TOML, or an override has no ``=``.
+    """
+    from quintet.config import apply_overrides, read_toml
+    from quintet.train.pipeline import DEFAULT_MEMORIES
+
+    values = read_toml(file) if file is not None else {}
+    values.setdefault("memories", dict(DEFAULT_MEMORIES))  # so that one of them can be changed
+    values = apply_overrides(values, overrides or [])
+    if backbone is not None:
+        values = apply_overrides(values, [f"model.backbone={json.dumps(backbone)}"])
+    given = {"device": device, "seed": seed}
+    return values | {name: value for name, value in given.items() if value is not None}
+
+
+def build_config(values: dict[str, Any]) -> TrainConfig:
+    """Settings, checked as far as they can be without data.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range, or names a part that does not exist.
+    """
+    from quintet.config import build
+    from quintet.nn.backbones.base import BACKBONES
+    from quintet.train.pipeline import TrainConfig, pick_device
+
+    config = build(TrainConfig, values, "settings")
+    BACKBONES.get(config.model.backbone)
+    pick_device(config.device)
+    return config

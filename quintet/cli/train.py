@@ -1,0 +1,205 @@
+"""``quintet train``: from a data set to a bundle."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quintet.cli.console import Format, emit, facts, interactive, say, sparkline, warn
+from quintet.cli.opening import build_config, encode_clean, open_data, setting_values, split_by
+from quintet.cli.options import (
+    Backbone,
+    ConfigFile,
+    Data,
+    DataSettings,
+    DeviceIfSaid,
+    HowHeldOut,
+    Items,
+    Output,
+    Protocol,
+    RelationsFile,
+    Seed,
+    Settings,
+    Users,
+    examples,
+)
+
+if TYPE_CHECKING:
+    from quintet.data.encode import Encoded
+    from quintet.data.split import Split
+    from quintet.train.loop import OnStep
+    from quintet.train.pipeline import Fitted, TrainConfig
+    from quintet.train.progress import OnStage
+
+EXAMPLES = examples(
+    "quintet train events.csv --items products.csv --out bundle",
+    "quintet train ml-100k --out bundle --set loop.epochs=20 --set model.width=128",
+    "quintet train shop.toml --out bundle --config best.toml --resume",
+)
+
+
+def train(
+    context: typer.Context,
+    data: Data,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="BUNDLE", help="Folder to write the model to.")
+    ],
+    items: Items = None,
+    users: Users = None,
+    relations: RelationsFile = None,
+    settings: DataSettings = None,
+    config: ConfigFile = None,
+    overrides: Settings = None,
+    backbone: Backbone = None,
+    protocol: HowHeldOut = Protocol.LEAVE_ONE_OUT,
+    device: DeviceIfSaid = None,
+    seed: Seed = None,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep a checkpoint there after every epoch."),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            metavar="",
+            help="Go on from the checkpoint in DIR (BUNDLE.checkpoints if not said) if there is "
+            "one, and keep checkpoints there.",
+        ),
+    ] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Train a model and write it as a bundle.
+
+    Validation and test events are held out: training stops by the former and never sees the latter.
+    """
+    from quintet.train.pipeline import train as run_training
+
+    values = setting_values(config, overrides, backbone=backbone, device=device, seed=seed)
+    chosen = build_config(values)
+    folder = _checkpoint_folder(out, checkpoints, resume)
+    _check_target(out)
+    dataset = open_data(data, settings, items=items, users=users, relations=relations)
+    encoded = encode_clean(dataset, chosen.seed)
+    split = split_by(encoded, protocol)
+    warn_of_leaks(encoded, split)
+    with progress() as (on_step, on_stage):
+        fitted = run_training(
+            encoded, split, chosen, checkpoints=folder, on_step=on_step, on_stage=on_stage
+        )
+    command = shlex.join(["quintet", *(context.find_root().obj or [])])
+    fitted.trained.run |= {"config": chosen.model_dump(mode="json"), "command": command}
+    fitted.trained.save(out)
+    summary = _summary(encoded, split, fitted, chosen, out, folder)
+    rows = [{"fact": name, "value": value} for name, value in summary.items()]
+    emit(output, rows, table=facts("trained", _shown(summary, fitted)), data=summary)
+    if output is Format.TABLE:
+        say(f"\nnext: quintet evaluate {out} {data}   or   quintet recommend {out} USER")
+
+
+def _checkpoint_folder(out: Path, checkpoints: Path | None, resume: bool) -> Path | None:
+    """Where checkpoints are kept.
+
+    Raises:
+        CheckpointError: a former run's checkpoint lies there, and nobody asked to go on from it.
+    """
+    from quintet.errors import CheckpointError
+    from quintet.train.checkpoint import FILE_NAME
+
+    if checkpoints is None:
+        return out.with_name(f"{out.name}.checkpoints") if resume else None
+    if not resume and (checkpoints / FILE_NAME).exists():
+        raise CheckpointError(
+            f"{checkpoints}: holds the checkpoint of a former run; "
+            "add --resume to go on from it, or name an empty folder"
+        )
+    return checkpoints
+
+
+def _check_target(out: Path) -> None:
+    """Refuse before training, not after it.
+
+    Raises:
+        BundleError: something that is no bundle stands at ``out``.
+    """
+    from quintet.bundle import MANIFEST
+    from quintet.errors import BundleError
+
+    if out.is_file():
+        raise BundleError(f"{out}: is a file; give a folder for the bundle")
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).exists():
+        raise BundleError(f"{out}: holds other files; give an empty or a new folder")
+
+
+def warn_of_leaks(encoded: Encoded, split: Split) -> None:
+    """Say what the audit finds grave; it never stops the training."""
+    from quintet.data.audit import audit
+
+    report = audit(
+        encoded.events,
+        split,
+        item_names=[str(one) for one in encoded.items.values.to_pylist()],
+        behaviours=encoded.behaviours,
+    )
+    for finding in report.findings:
+        if finding.severity == "danger":
+            warn(f"{finding.name.replace('_', ' ')}: {finding.message}")
+    warnings = sum(finding.severity == "warning" for finding in report.findings)
+    if warnings:
+        say(f"the audit has {warnings} warning(s); see: quintet data audit")
+
+
+@contextmanager
+def progress() -> Iterator[tuple[OnStep | None, OnStage | None]]:
+    """A bar where somebody watches, else one line a stage."""
+    from quintet.train.progress import progress_bar
+
+    if interactive():
+        with progress_bar(True) as callbacks:
+            yield callbacks
+    else:
+        yield None, say
+
+
+def _summary(
+    encoded: Encoded,
+    split: Split,
+    fitted: Fitted,
+    config: TrainConfig,
+    out: Path,
+    checkpoints: Path | None,
+) -> dict[str, Any]:
+    run = fitted.trained.run
+    summary: dict[str, Any] = {
+        "data set": encoded.name,
+        "events": len(encoded.events),
+        "users": len(encoded.users),
+        "items": len(encoded.items),
+        "split": split.name,
+        "backbone": config.model.backbone,
+        "seed": config.seed,
+        "epochs": len(run["curves"].get("loss", [])),
+        "best epoch": run["best_epoch"],
+        **{f"validation {name}": value for name, value in run["validation"].items()},
+        "seconds": round(fitted.outcome.seconds, 1),
+        "bundle": str(out),
+        "curves": str(out / "run.json"),
+        "card": str(out / "card.md"),
+    }
+    return summary | ({"checkpoints": str(checkpoints)} if checkpoints else {})
+
+
+def _shown(summary: dict[str, Any], fitted: Fitted) -> dict[str, Any]:
+    """The summary for people: grouped numbers, and the curves as little bars."""
+    shown = {n: f"{v:,}" if isinstance(v, int) else v for n, v in summary.items()}
+    for name, points in fitted.trained.run["curves"].items():
+        values = [value for _, value in points]
+        if len(values) > 1:
+            shown[f"{name} by epoch"] = f"{values[0]:.4f} {sparkline(values)} {values[-1]:.4f}"
+    shown["seconds"] = f"{summary['seconds']:,}"
+    return shown
