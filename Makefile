@@ -40,11 +40,11 @@ test: check
 	@$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 bench:
-	@echo "each needs its own data and prints its options with --help:"
-	@for script in benchmarks/[a-z]*.py; do \
+	@echo "each prints its options with --help:"
+	@for script in benchmarks/[a-z]*.py benchmarks/*/__main__.py; do \
 		test -e "$$script" || continue; \
-		printf '  $(BIN)/python -m benchmarks.%-14s %s\n' \
-			"$$(basename "$$script" .py)" "$$(sed -n '1s/"""//gp' "$$script")"; \
+		module=$$(echo "$$script" | sed 's#/__main__##; s#\.py$$##; s#/#.#g'); \
+		printf '  $(BIN)/python -m %-24s %s\n' "$$module" "$$(sed -n '1s/"""//gp' "$$script")"; \
 	done
 
 clean:
