@@ -1,0 +1,75 @@
+"""From arrays to batches: which events supervise, and whose features and labels they get."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from nn.worlds import log, model_of, prepared, tables
+
+from quintet.data.batch import Windows
+from quintet.data.interactions import Interactions
+from quintet.data.states import state_before
+from quintet.nn.tasks.interaction import Interaction
+from quintet.train.prepare import cooccurrence_vectors
+
+DATA = tables()
+EVENTS = DATA.events
+
+
+def test_supervised_events_get_their_own_rows() -> None:
+    model = model_of(DATA)
+    events = prepared(DATA, model)
+    first, second = EVENTS.offsets[1], EVENTS.offsets[2]
+    # a whole history, and one cut in the middle: no real state stands before its first event
+    windows = Windows(np.array([first, second + 3]), np.array([first + 5, second + 7]),
+                      np.array([1, 2]))  # fmt: skip
+    batch, positions, features, labels = events.batch(windows)
+    assert positions.tolist() == [[True] * 5, [False, True, True, True, False]]
+    rows = [*range(first, first + 5), *range(second + 4, second + 7)]
+    assert batch.event_BL[positions].tolist() == rows
+    assert set(features) == set(labels) == set(model.tasks)
+    for name in model.tasks:
+        task = model.task(name)
+        for key, column in task.features(EVENTS).items():
+            expected = torch.from_numpy(column[state_before(EVENTS)[rows]])
+            assert torch.equal(features[name][key], expected), key
+        for key, column in task.labels(EVENTS, DATA.users).items():
+            expected = torch.from_numpy(column[rows])
+            torch.testing.assert_close(labels[name][key], expected, equal_nan=True)
+
+
+def test_the_model_is_a_function_of_the_data_and_the_seed() -> None:
+    one, other, third = (model_of(DATA, seed=seed).state_dict() for seed in (0, 0, 1))
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+    assert any(not torch.equal(value, third[name]) for name, value in one.items())
+
+
+def test_warm_items_and_implications_are_set() -> None:
+    model = model_of(DATA)
+    np.testing.assert_array_equal(model.warm_I.numpy(), EVENTS.item_counts() > 0)
+    task = model.task("interaction")
+    assert isinstance(task, Interaction)
+    assert task.closure_BB.tolist() == [[1, 0], [1, 1]]  # buying implies viewing
+
+
+def test_items_met_together_start_nearer() -> None:
+    rng = np.random.default_rng(0)
+    histories = [rng.permutation(6) + 6 * (user % 2) for user in range(40)]
+    events = Interactions.build(
+        np.repeat(np.arange(40), 6), np.concatenate(histories), n_users=40, n_items=13
+    )
+    vector = cooccurrence_vectors(events, 2)
+    assert vector is not None
+    assert vector.shape == (13, 2)
+    unit = vector[:12] / np.linalg.norm(vector[:12], axis=1, keepdims=True)
+    near = unit @ unit.T
+    assert near[:6, :6].min() > 0.9
+    assert np.abs(near[:6, 6:]).max() < 0.1
+    assert (vector[12] == 0).all(), "an item that was never met"
+
+
+def test_too_little_to_factorise_is_left_at_random() -> None:
+    assert cooccurrence_vectors(log(), 24) is None  # as many dimensions as items
+    lonely = Interactions.build(np.arange(9), np.arange(9), n_users=9, n_items=9)
+    assert cooccurrence_vectors(lonely, 2) is None
