@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -32,7 +33,7 @@ class Format(StrEnum):
 def out() -> Console:
     """Standard output."""
     console = Console(highlight=False)
-    if not console.is_terminal:
+    if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(highlight=False, width=PIPED_WIDTH)
     return console
 
@@ -141,12 +142,13 @@ def facts(title: str, pairs: Mapping[str, Any]) -> Table:
 
 
 def _shown(value: Any) -> str:
+    """A cell for people; a tuple stands on lines of its own, a list on one."""
     if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:.4f}"
     if isinstance(value, list | tuple):
-        return ", ".join(_shown(one) for one in value)
+        return ("\n" if isinstance(value, tuple) else ", ").join(_shown(one) for one in value)
     return plain(value)
 
 

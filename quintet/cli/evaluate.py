@@ -35,6 +35,7 @@ EXAMPLES = examples(
     "quintet evaluate bundle ml-100k --k 10 --format json",
     "quintet evaluate --folds 5 ml-100k --set loop.epochs=8",
 )
+REDUNDANT = ("recall", "precision", "f1", "map")
 
 
 def evaluate(
@@ -175,10 +176,16 @@ def _protocol(run: dict[str, Any], asked: Protocol | None) -> Protocol:
 
 
 def _by_metric(models: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row a metric, a column a model; the first model with its interval."""
+    """A row a metric, a column a model; the first model with its interval.
+
+    With one target a person, recall is the hit rate and average precision the reciprocal rank:
+    what says the same again is left to JSON and CSV.
+    """
     first, *others = models
     rows = []
     for metric, figure in models[first].items():
+        if metric.partition("@")[0] in REDUNDANT:
+            continue
         row: dict[str, Any] = {"metric": metric, first: _mean(figure)}
         whole = isinstance(figure, dict)
         row["95 %"] = f"{figure['low']:.4f} to {figure['high']:.4f}" if whole else ""

@@ -140,7 +140,7 @@ def _for_people(recommender: Recommender, answers: list[Recommendation], rows: R
         line |= {"score": row["score"], "basis": one.basis}
         line |= {"strategy": one.strategy} if any(a.strategy for a in answers) else {}
         if one.reasons:
-            line["why"] = "; ".join(_in_words(reason) for reason in one.reasons)
+            line["why"] = tuple(_in_words(reason) for reason in one.reasons)
         shown.append(line)
     return shown
 
