@@ -109,6 +109,14 @@ def test_labels_are_those_of_the_data_set(model: QuintetModel) -> None:
     assert profile["column_home.region"].tolist() == expected
 
 
+def test_the_next_window_begins_with_the_event_itself(model: QuintetModel) -> None:
+    next_share = model.task("profile").labels(EVENTS, DATA.users)["next_share"]
+    newest = EVENTS.offsets[1:][EVENTS.lengths > 0] - 1
+    kind = DATA.items.categories[model.shape.interest].counts()[EVENTS.item[newest]]
+    expected = kind / np.maximum(kind.sum(1, keepdims=True), 1)
+    np.testing.assert_allclose(next_share[newest], expected)
+
+
 @every
 def test_features_depend_on_the_past_only(name: str, model: QuintetModel) -> None:
     task, rng = model.task(name), np.random.default_rng(0)
