@@ -1,4 +1,4 @@
-"""Every Python block of the README, the architecture and the guides runs as it stands, page by page."""
+"""Every Python block of the README, the architecture and the guides runs as it stands."""
 
 from __future__ import annotations
 
