@@ -91,7 +91,8 @@ class EvidenceBuilder:
     def names(self) -> list[str]:
         """The kinds of evidence, in the order of the last axis."""
         rating = ["rating"] if self._rates() else []
-        return [*self.towers, *self.memories, *rating, "popularity"]
+        memories = [f"{m}_memory" if m in self.towers else m for m in self.memories]
+        return [*self.towers, *memories, *rating, "popularity"]
 
     def _rates(self) -> bool:
         return "interaction" in self.model.tasks and self.model.shape.n_levels > 0

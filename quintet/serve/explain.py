@@ -1,8 +1,8 @@
 """Why an item was recommended: the evidence that made the score, and the history behind it.
 
 The fused score is a sum over kinds of evidence, so each one's part is exact. What a part owes to
-the events of the history is exact for memories that are sums over events; for the towers it is
-measured by leaving each recent event out.
+the items of the history is measured by leaving each of them out: an item is cited only if the
+evidence, as it is served, is lower without it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from quintet.data.interactions import Floats, Interactions
+from quintet.data.interactions import Floats, Interactions, Ints
+from quintet.memory.base import Memory
+from quintet.serve.evidence import compressed
 
 if TYPE_CHECKING:
     from quintet.serve.trained import Trained
@@ -31,12 +33,14 @@ WORDS = {
     "user_cosine": "chosen by people with your taste",
     "user_pearson": "liked by people who rate as you do",
     "content_memory": "its words match your history",
+    "content_ridge": "the kind of thing you choose",
     "trend": "on the rise",
     "rating": "you would rate it high",
     "popularity": "popular",
 }
 OCCLUDED = 12
 MOST_REASONS = 3
+LEAST_FALL = 1e-5  # what rounding alone may do
 
 
 @dataclass(frozen=True)
@@ -76,46 +80,60 @@ def explain(trained: Trained, history: Interactions, item: int) -> list[Reason]:
 def contributions(trained: Trained, history: Interactions) -> Floats:
     """[I, K] each evidence's part of the fused score of ONE history, above its catalogue mean."""
     scorer = trained.scorer
-    evidence_IK = scorer.evidence.evidence(history)[0]
-    weight_K = scorer.fusion.weights(scorer.evidence.context(history))[0]
-    part_IK = evidence_IK * weight_K * scorer.fusion.bucket_SK[scorer.bucket_I]
+    part_IK = scorer.evidence.evidence(history)[0] * scorer.weights(history)[0]
     return np.asarray((part_IK - part_IK.mean(0)).cpu().numpy(), np.float32)
 
 
 def _behind(trained: Trained, history: Interactions, item: int, name: str) -> list[Any]:
-    """Up to two items of the history that the evidence rests on."""
+    """Up to two items of the history without which the evidence is lower."""
     if len(history) == 0 or name in ("popularity", "trend"):
         return []
-    memory = trained.memories.get(name)
+    suspects = _suspects(trained, history, item, name)
+    fall_M = occlusion(trained, history, item, name, suspects)
+    order = np.argsort(-fall_M, kind="stable")
+    return trained.items.ids(suspects[order[fall_M[order] > LEAST_FALL][:2]])
+
+
+def _suspects(trained: Trained, history: Interactions, item: int, name: str) -> Ints:
+    """[M] distinct items: those that a memory says it rests on most, else the newest."""
+    memory = _memory(trained, name)
     part_N = memory.explain(history, item) if memory is not None else None
-    if part_N is None:
-        if memory is not None:
-            return []
-        part_N = occlusion(trained, history, item, name)
-    best = [int(row) for row in np.argsort(-part_N) if part_N[row] > 0]
-    rows = list(dict.fromkeys(int(history.item[row]) for row in best))[:2]
-    return trained.items.ids(rows)
+    order = np.arange(len(history))[::-1] if part_N is None else np.argsort(-part_N)
+    return np.array(list(dict.fromkeys(history.item[order].tolist()))[:OCCLUDED], np.int64)
 
 
-def occlusion(trained: Trained, history: Interactions, item: int, name: str) -> Floats:
-    """[N] how far the evidence for ``item`` falls when each of the newest events is left out."""
-    n = len(history)
-    newest = np.arange(max(0, n - OCCLUDED), n)
-    evidence = trained.scorer.evidence
-    column = evidence.names.index(name)
-    kept = np.concatenate([np.delete(np.arange(n), left_out) for left_out in newest])
-    width = max(n - 1, 0)
+def occlusion(
+    trained: Trained, history: Interactions, item: int, name: str, left_out: Ints
+) -> Floats:
+    """[M] how far the evidence for ``item`` falls when each of M items was never met."""
+    kept_MN = history.item[None, :] != left_out[:, None]
     batch = Interactions(
-        **{column: getattr(history, column)[kept] for column in _COLUMNS},
-        offsets=np.arange(len(newest) + 1, dtype=np.int64) * width,
+        **{
+            column: np.tile(getattr(history, column), len(left_out))[kept_MN.ravel()]
+            for column in _COLUMNS
+        },
+        offsets=np.concatenate([[0], np.cumsum(kept_MN.sum(1))]).astype(np.int64),
         n_items=history.n_items,
-        owner=np.repeat(history.owners(), len(newest)),
+        owner=np.repeat(history.owners(), len(left_out)),
     )
-    whole = float(evidence.evidence(history)[0, item, column])
-    without = evidence.evidence(batch)[:, item, column].cpu().numpy()
-    result = np.zeros(n, np.float32)
-    result[newest] = whole - without
-    return result
+    whole = _column(trained, history, name)[0, item]
+    return np.asarray(whole - _column(trained, batch, name)[:, item], np.float32)
+
+
+def _column(trained: Trained, histories: Interactions, name: str) -> Floats:
+    """[B, I] one kind of evidence."""
+    evidence, memory = trained.scorer.evidence, _memory(trained, name)
+    if memory is not None:
+        return compressed(memory.score(histories))
+    column_BI = evidence.evidence(histories)[..., evidence.names.index(name)]
+    return np.asarray(column_BI.cpu().numpy(), np.float32)
+
+
+def _memory(trained: Trained, name: str) -> Memory | None:
+    """The memory behind the evidence of this name, if it is one."""
+    if name in trained.scorer.evidence.towers:
+        return None
+    return trained.memories.get(name.removesuffix("_memory"))
 
 
 _COLUMNS = ("user", "item", "time", "behaviour", "scenario", "value")

@@ -70,22 +70,42 @@ class Scorer:
     @torch.no_grad()
     def scores(self, histories: Interactions) -> Floats:
         """[B, I] fused score of every item for every history, nothing masked."""
-        parts = [self._block_scores(block) for _, block in self.evidence.blocks(histories)]
-        scores: Floats = torch.cat(parts).cpu().numpy().astype(np.float32)
+        parts = [np.zeros((0, len(self.tie_I)), np.float32)]
+        for _, block in self.evidence.blocks(histories):
+            parts.append(self._block_scores(block).cpu().numpy().astype(np.float32))
+        scores: Floats = np.concatenate(parts)
         return scores
 
     def _block_scores(self, block: Interactions) -> Tensor:
-        """Fused scores; without a history, popularity and what attributes tell."""
+        """[B, I] fused scores; without a history, popularity and what attributes tell."""
         evidence_BIK = self.evidence.evidence(block)
         fused_BI: Tensor = self.fusion(evidence_BIK, self.evidence.context(block), self.bucket_I)
-        empty_B = torch.from_numpy(block.lengths == 0).to(fused_BI.device)
+        empty_B = self._empty(block)
         if not bool(empty_B.any()):
             return fused_BI
-        # gates were fitted on people with a history and say nothing of those without
-        known_B1 = torch.from_numpy(block.owners() >= 0).to(fused_BI.device)[:, None]
-        towers_BI = evidence_BIK[..., : len(self.evidence.towers)].mean(-1)
-        fallback_BI = evidence_BIK[..., -1] + torch.where(known_B1, towers_BI, 0.0)
+        fallback_BI = torch.einsum("bik,bk->bi", evidence_BIK, self._fallback(block))
         return torch.where(empty_B[:, None], fallback_BI, fused_BI)
+
+    @torch.no_grad()
+    def weights(self, block: Interactions) -> Tensor:
+        """[B, I, K] the weight of each kind of evidence in the score of every item."""
+        weight_BK = self.fusion.weights(self.evidence.context(block))
+        gated_BIK = weight_BK[:, None] * self.fusion.bucket_SK[self.bucket_I]
+        return torch.where(
+            self._empty(block)[:, None, None], self._fallback(block)[:, None], gated_BIK
+        )
+
+    def _fallback(self, block: Interactions) -> Tensor:
+        """[B, K] weights without a history: gates were fitted on people who have one."""
+        names, towers = self.evidence.names, len(self.evidence.towers)
+        weight_BK = torch.zeros(block.n_users, len(names), device=self.evidence.device)
+        known_B1 = torch.from_numpy(block.owners() >= 0).to(weight_BK)[:, None]
+        weight_BK[:, :towers] = known_B1 / max(towers, 1)
+        weight_BK[:, -1] = 1.0
+        return weight_BK
+
+    def _empty(self, block: Interactions) -> Tensor:
+        return torch.from_numpy(block.lengths == 0).to(self.evidence.device)
 
     def rank(
         self,
@@ -103,7 +123,7 @@ class Scorer:
             mask_history: whether items of the history are left out.
             allowed_I: [I] items that may be recommended; all when absent.
         """
-        items, scores = [], []
+        items, scores = [np.zeros((0, k), np.int64)], [np.zeros((0, k), np.float32)]
         for _, block in self.evidence.blocks(histories):
             score_BI = self.scores(block)
             if mask_history:

@@ -75,7 +75,7 @@ def candidate_strategies(trained: Trained, history: Interactions, items: Ints) -
 def places(share: Floats, k: int) -> Ints:
     """[A] whole places that add up to ``k`` in proportion to the shares (largest remainders)."""
     exact = share / max(float(share.sum()), 1e-12) * k
-    whole = np.floor(exact).astype(np.int64)
+    whole: Ints = np.floor(exact).astype(np.int64)
     left = k - int(whole.sum())
     whole[np.argsort(-(exact - whole), kind="stable")[:left]] += 1
     return whole

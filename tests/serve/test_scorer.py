@@ -1,0 +1,141 @@
+"""Order: top-k against a slow reference, masks, and one answer alone or in a batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from quintet.data.states import Moments
+from quintet.serve import evidence as module
+from quintet.serve.scorer import top_k
+
+
+def slow_top_k(scores, k, tie):
+    """(items, scores) of every row by plain sorting."""
+    rows = []
+    for row in scores:
+        best = sorted((-value, tie[item], item) for item, value in enumerate(row) if value > -1e30)
+        found = [(item, -value) for value, _, item in best[:k]]
+        rows.append(found + [(-1, -np.inf)] * (k - len(found)))
+    return np.array(rows).reshape(len(scores), k, 2)
+
+
+few_values = st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0])
+matrices = arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 9)), elements=few_values)
+
+
+@given(matrices, st.integers(1, 11), st.randoms(use_true_random=False))
+def test_top_k_is_a_full_sort_cut_off(scores, k, random) -> None:
+    tie = np.array(random.sample(range(100), scores.shape[1]))
+    got, expected = top_k(scores, k, tie), slow_top_k(scores, k, tie)
+    np.testing.assert_array_equal(got.items_BK, expected[..., 0])
+    np.testing.assert_array_equal(got.scores_BK, expected[..., 1])
+
+
+def test_a_tie_at_the_edge_is_broken_by_the_hash_not_by_the_row() -> None:
+    scores = np.array([[1, 1, 1, 5]], np.float32)
+    assert top_k(scores, 2, np.array([30, 10, 20, 99])).items_BK.tolist() == [[3, 1]]
+    assert top_k(scores, 3, np.array([10, 30, 20, 99])).items_BK.tolist() == [[3, 0, 2]]
+
+
+@pytest.fixture(scope="module")
+def scorer(recommender):
+    return recommender.scorer
+
+
+@pytest.fixture(scope="module")
+def histories(recommender):
+    return recommender.trained.events.users(np.arange(20))
+
+
+def test_rank_is_the_order_of_the_scores(scorer, histories) -> None:
+    ranked, scores = scorer.rank(histories, 7, mask_history=False), scorer.scores(histories)
+    np.testing.assert_array_equal(ranked.scores_BK, -np.sort(-scores, axis=1)[:, :7])
+    chosen = np.take_along_axis(scores, ranked.items_BK, axis=1)
+    np.testing.assert_array_equal(chosen, ranked.scores_BK)
+
+
+def test_items_of_the_history_are_left_out(scorer, histories) -> None:
+    n_items = histories.n_items
+    ranked = scorer.rank(histories, n_items)
+    for row, items in enumerate(ranked.items_BK):
+        met = set(histories.item[histories.group() == row].tolist())
+        found = items[items >= 0].tolist()
+        assert sorted(found) == sorted(set(range(n_items)) - met)
+        assert (items[len(found) :] == -1).all()
+        assert np.isneginf(ranked.scores_BK[row, len(found) :]).all()
+    everything = scorer.rank(histories, n_items, mask_history=False).items_BK
+    assert (np.sort(everything, axis=1) == np.arange(n_items)).all()
+
+
+def test_only_allowed_items_are_ranked_and_keep_their_scores(scorer, histories) -> None:
+    allowed = np.arange(histories.n_items) % 3 == 0
+    ranked = scorer.rank(histories, 50, mask_history=False, allowed_I=allowed)
+    found = ranked.items_BK[0][ranked.items_BK[0] >= 0]
+    assert sorted(found) == np.flatnonzero(allowed).tolist()
+    scores = scorer.scores(histories)[0][found]
+    np.testing.assert_array_equal(ranked.scores_BK[0][: len(found)], scores)
+
+
+def test_alone_equals_in_a_batch(scorer, histories) -> None:
+    together = scorer.scores(histories)
+    for row in range(histories.n_users):
+        alone = scorer.scores(histories.users([row]))
+        np.testing.assert_allclose(alone[0], together[row], rtol=1e-4, atol=1e-4)
+
+
+def test_blocks_do_not_show(scorer, histories, monkeypatch) -> None:
+    whole = scorer.rank(histories, 5)
+    monkeypatch.setattr(module, "HISTORIES_PER_BLOCK", 3)
+    parts = scorer.rank(histories, 5)
+    np.testing.assert_allclose(parts.scores_BK, whole.scores_BK, rtol=1e-4, atol=1e-4)
+    assert (parts.items_BK == whole.items_BK).mean() > 0.95  # near ties may turn
+
+
+def test_an_unknown_person_gets_the_popular_order(scorer, histories) -> None:
+    nobody = replace(histories.users([0]).tail(0), owner=np.array([-1]))
+    order = scorer.rank(nobody, 50).items_BK[0]
+    counts = scorer.evidence.count_I[order]
+    assert (np.diff(counts) <= 0).all()
+    assert counts[0] > counts[-1]
+
+
+def test_attributes_move_the_order_of_a_known_person_without_events(scorer, histories) -> None:
+    empty = histories.users([0]).tail(0)
+    nobody, known = (scorer.scores(replace(empty, owner=np.array([owner])))[0] for owner in (-1, 0))
+    assert not np.allclose(nobody, known)
+
+
+def test_a_later_event_is_not_seen(recommender, scorer) -> None:
+    events = recommender.trained.events
+    rows = np.flatnonzero(events.positions() == 5)[:10]
+    changed = replace(events, item=events.item.copy())
+    changed.item[rows] = (changed.item[rows] + 1) % events.n_items
+    assert (changed.item != events.item).any()
+    for answer in (scorer.strategy, scorer.interests):
+        one, other = (answer(Moments.before(log, rows)) for log in (events, changed))
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_predictions_are_probabilities(recommender, scorer) -> None:
+    events = recommender.trained.events
+    rows = np.arange(0, len(events), 9)
+    answer = scorer.predict(Moments.before(events, rows), events.item[rows])
+    np.testing.assert_allclose(answer.level_NK.sum(1), 1, rtol=1e-5)
+    levels = np.array(recommender.trained.model.shape.level_values)
+    np.testing.assert_allclose(answer.value_N, answer.level_NK @ levels, rtol=1e-4)
+    assert ((answer.behaviour_NB >= 0) & (answer.behaviour_NB <= 1)).all()
+
+
+def test_shares_of_interests_and_strategies_sum_to_1(scorer, histories) -> None:
+    for share in (
+        scorer.interests(Moments.newest(histories)),
+        scorer.strategy(Moments.newest(histories)),
+    ):
+        assert (share >= 0).all()
+        np.testing.assert_allclose(share.sum(1), 1, rtol=1e-5)
