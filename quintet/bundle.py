@@ -88,12 +88,22 @@ def write_bundle(folder: str | Path, files: BundleFiles) -> Path:
 
 def _swap(staging: Path, target: Path) -> None:
     """Put the new bundle in place; until it stands, the former one is kept beside it."""
-    former = target.with_name(f".{target.name}.former")
-    shutil.rmtree(former, ignore_errors=True)
+    former = _former(target)
     if target.exists():
+        shutil.rmtree(former, ignore_errors=True)
         target.rename(former)
-    staging.rename(target)
+    try:
+        staging.rename(target)
+    except BaseException:
+        if former.exists():
+            former.rename(target)
+        raise
     shutil.rmtree(former, ignore_errors=True)
+
+
+def _former(target: Path) -> Path:
+    """Where the bundle that is being replaced is kept."""
+    return target.with_name(f".{target.name}.former")
 
 
 def _fill(folder: Path, files: BundleFiles) -> None:
@@ -118,6 +128,8 @@ def read_bundle(folder: str | Path) -> BundleFiles:
         SchemaVersionError: it was written by a version that this one does not read.
     """
     source = Path(folder)
+    if not source.exists() and _former(source).is_dir():
+        source = _former(source)  # a crash fell between the two renames
     manifest = _manifest(source)
     for name, digest in manifest.items():
         path = source / name
@@ -128,7 +140,9 @@ def read_bundle(folder: str | Path) -> BundleFiles:
     run = _json(source / "run.json")
     _check_version(run.get("schema_version"), source)
     return BundleFiles(
-        arrays={n[: -len(".safetensors")]: _arrays(source / n) for n in _ending(manifest, "tensors")},
+        arrays={
+            n[: -len(".safetensors")]: _arrays(source / n) for n in _ending(manifest, "tensors")
+        },
         tables={n[: -len(".parquet")]: _table(source / n) for n in _ending(manifest, "parquet")},
         run=run,
         card=(source / "card.md").read_text(encoding="utf8"),

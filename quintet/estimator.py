@@ -49,6 +49,9 @@ class Quintet:
         del deep
         return self.config.model_dump()
 
+    def __sklearn_clone__(self) -> Quintet:
+        return type(self)(**self.get_params())
+
     def set_params(self, **settings: Any) -> Self:
         """Change settings before the next :meth:`fit`.
 

@@ -258,8 +258,11 @@ class Recommender:
 
     def describe(self, items: Sequence[Id]) -> list[Mapping[str, Any]]:
         """The catalogue's own columns of the given items."""
-        rows = self.trained.item_table.take(pa.array(self.item_rows(items)))
-        return [{"item_id": item, **row} for item, row in zip(items, rows.to_pylist(), strict=True)]
+        table, rows = self.trained.item_table, self.item_rows(items).tolist()
+        return [
+            {"item_id": item, **table.slice(row, 1).to_pylist()[0]}
+            for item, row in zip(items, rows, strict=True)
+        ]
 
 
 def _with_empty_row(events: Interactions) -> Interactions:

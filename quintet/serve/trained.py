@@ -271,13 +271,11 @@ def _events(table: pa.Table, n_users: int, n_items: int) -> Interactions:
 
 
 def _with_ids(table: pa.Table, ids: Vocabulary) -> pa.Table:
-    return table.add_column(0, "__id", ids.values) if table.num_columns else _ids_only(ids)
-
-
-def _ids_only(ids: Vocabulary) -> pa.Table:
-    return pa.table({"__id": ids.values})
+    if not table.num_columns:  # a column cannot be added to a table that has none
+        return pa.table({"__id": ids.values})
+    return table.add_column(0, "__id", ids.values)
 
 
 def _without_ids(table: pa.Table) -> tuple[Vocabulary, pa.Table]:
     ids = Vocabulary.from_arrow_table(table.select(["__id"]).rename_columns(["id"]))
-    return ids, table.drop_columns(["__id"]) if table.num_columns > 1 else table
+    return ids, table.drop_columns(["__id"])
