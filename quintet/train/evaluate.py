@@ -33,6 +33,7 @@ from quintet.serve.scorer import Scorer
 RankLists = Callable[[Interactions, int], Ints]
 
 HEAVY, SHORT = 0.9, 0.1
+BEYOND = 10  # places of a list that figures beyond accuracy are about
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,13 @@ def evaluate_lists(
 ) -> RankingResult:
     """The same figures for anything that ranks: a baseline is measured by the same code."""
     targets = np.flatnonzero(split.part == part)
-    lists_NK = rank(split.events.before(targets), max(ks))
+    lists_NK = rank(split.events.before(targets), max(BEYOND, *ks))
     per_target = RankingMetrics(ks=tuple(ks)).compute(lists_NK, split.events.item[targets])
     users, user_of_target = np.unique(split.events.group()[targets], return_inverse=True)
     per_user = {
         name: user_means(values, user_of_target, len(users)) for name, values in per_target.items()
     }
-    beyond = beyond_accuracy(lists_NK, split, targets, max_k=10, items=items)
+    beyond = beyond_accuracy(lists_NK, split, targets, max_k=BEYOND, items=items)
     return RankingResult(per_user, lists_NK, targets, user_of_target, beyond)
 
 
