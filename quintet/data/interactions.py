@@ -128,6 +128,17 @@ class Interactions:
         shift = np.repeat(self.offsets[chosen] - offsets[:-1], lengths)
         return self._take(np.arange(offsets[-1]) + shift, offsets, self.owners()[chosen])
 
+    def retied(self, seed: int) -> Interactions:
+        """The same histories with events of one user at one moment in another order.
+
+        Where the log has no times, its order is all there is and stays.
+        """
+        if len(self) == 0 or self.time.min() == self.time.max():
+            return self
+        hashed = seeded_hash(np.arange(len(self)), seed)
+        order = np.lexsort((hashed, self.time, self.group()))
+        return self._take(order, self.offsets)
+
     def tail(self, longest: int) -> Interactions:
         """The last ``longest`` events of every user."""
         position = np.arange(len(self)) - np.repeat(self.offsets[:-1], self.lengths)

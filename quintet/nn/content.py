@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from quintet.data.features import FeatureTable
+from quintet.nn.dropout import Dropout
 from quintet.nn.modalities.base import MODALITIES, Arrays, Modality
 
 Inputs = dict[str, dict[str, Tensor]]
@@ -25,7 +26,7 @@ class ContentEncoder(nn.Module):
         self.width = width
         self.hidden = hidden
         self.modalities = nn.ModuleDict()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.project: nn.Module = nn.Identity()
 
     @classmethod

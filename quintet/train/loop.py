@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class LoopConfig(Config):
     validate_every: int = 2
     patience: int = 3
     clip: float = 5.0
+    tie_orders: int = 4
     low_precision: bool | None = None
 
 
@@ -61,7 +62,7 @@ class Trainer:
     def __init__(
         self,
         model: QuintetModel,
-        data: PreparedEvents,
+        orders: Sequence[PreparedEvents],
         config: LoopConfig,
         seed: int,
         *,
@@ -70,7 +71,7 @@ class Trainer:
         on_step: OnStep | None = None,
     ) -> None:
         self.model = model
-        self.data = data
+        self.orders = orders
         self.config = config
         self.seed = seed
         self.validate = validate
@@ -81,6 +82,7 @@ class Trainer:
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
             betas=(0.9, 0.98),
+            fused=True,
         )
         self.best: dict[str, Tensor] = {}
         self.outcome = Outcome()
@@ -97,8 +99,9 @@ class Trainer:
         stale = self._stale_validations()
         while epoch < self.config.epochs and stale < self.config.patience:
             losses = []
+            data = self._data(epoch)
             for windows in self._batches(epoch):
-                losses.append(self._step(windows, step, total))
+                losses.append(self._step(data, windows, step, total))
                 step += 1
                 if self.on_step is not None:
                     self.on_step(step, total, losses[-1])
@@ -119,24 +122,28 @@ class Trainer:
     def _batches(self, epoch: int) -> Iterator[Windows]:
         rng = np.random.default_rng([self.seed, epoch])
         # the last event of a window is only a target: its state has `longest` events behind it
-        windows = training_windows(self.data.events, self.model.config.longest + 1, rng)
+        windows = training_windows(self._data(epoch).events, self.model.config.longest + 1, rng)
         for index in length_bucketed(windows, self.config.tokens_per_batch, rng):
             yield windows.take(index)
 
     def _steps_per_epoch(self) -> int:
         return max(1, sum(1 for _ in self._batches(0)))
 
-    def _step(self, windows: Windows, step: int, total: int) -> float:
+    def _data(self, epoch: int) -> PreparedEvents:
+        """The order of simultaneous events that an epoch sees."""
+        return self.orders[epoch % len(self.orders)]
+
+    def _step(self, data: PreparedEvents, windows: Windows, step: int, total: int) -> float:
         torch.manual_seed((self.seed * 1_000_003 + step) % (1 << 62))
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(step, total)
-        batch, positions, features, labels = self.data.batch(windows)
+        batch, positions, features, labels = data.batch(windows)
         losses = self.model.losses(
             batch,
             positions,
-            self.data.item_inputs,
-            self.data.user_inputs,
+            data.item_inputs,
+            data.user_inputs,
             features,
             labels,
             low_precision=self._low_precision(),
@@ -190,7 +197,7 @@ class Trainer:
         shapes = {name: tuple(value.shape) for name, value in self.model.state_dict().items()}
         digest = hashlib.sha256(repr(shapes).encode())
         digest.update(f"{self.seed} {self.config!r} {self.model.config!r}".encode())
-        events = self.data.events
+        events = self.orders[0].events
         for column in (events.offsets, events.item, events.time, events.behaviour, events.value):
             digest.update(column.tobytes())
         return digest.hexdigest()

@@ -32,7 +32,7 @@ from quintet.serve.evidence import EvidenceBuilder
 from quintet.serve.scorer import Scorer
 from quintet.serve.trained import Trained
 from quintet.train.loop import LoopConfig, OnStep, Outcome, Trainer
-from quintet.train.prepare import PreparedEvents, TrainingTables, build_model
+from quintet.train.prepare import PreparedEvents, TrainingTables, build_model, prepared_orders
 
 #: evidence whose weight the gates learn, with the weight that they start from
 DEFAULT_MEMORIES: dict[str, dict[str, Any]] = {
@@ -102,12 +102,13 @@ def train(
     say("encoding attributes")
     tables, item_encoder, user_encoder = training_tables(encoded, split)
     model = build_model(tables, config.model, config.seed).to(device)
-    data = PreparedEvents(tables, model, device)
+    orders = prepared_orders(tables, model, device, config.loop.tie_orders, config.seed)
+    data = orders[0]
     say("training")
     fuse, calibrate = validation_targets(split, config)
     trainer = Trainer(
         model,
-        data,
+        orders,
         config.loop,
         config.seed,
         validate=_validator(split, fuse, data) if len(fuse) else None,

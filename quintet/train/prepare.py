@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -99,6 +99,35 @@ def cooccurrence_vectors(
     return start_ID
 
 
+def prepared_orders(
+    tables: TrainingTables, model: QuintetModel, device: torch.device, orders: int, seed: int
+) -> list[PreparedEvents]:
+    """Training events in several orders of those that happened at one moment.
+
+    Nobody knows in which order they happened, so no one order should be learned. One is enough
+    where few events share their moment.
+    """
+    first = PreparedEvents(tables, model, device)
+    if orders < 2 or tied_share(tables.events) < LEAST_TIED:
+        return [first]
+    others = [
+        replace(tables, events=tables.events.retied(seed * 1000 + order))
+        for order in range(1, orders)
+    ]
+    return [first, *(PreparedEvents(other, model, device) for other in others)]
+
+
+def tied_share(events: Interactions) -> float:
+    """Share of events at the same moment as the same user's event before."""
+    if len(events) < 2 or events.time.min() == events.time.max():
+        return 0.0
+    same = (np.diff(events.time) == 0) & (np.diff(events.group()) == 0)
+    return float(same.mean())
+
+
+LEAST_TIED = 0.05
+
+
 class PreparedEvents:
     """Training events with everything the tasks need of them, cut into batches on demand."""
 
@@ -111,7 +140,7 @@ class PreparedEvents:
         self.labels: dict[str, Arrays] = {}
         for name in model.tasks:
             task = model.task(name)
-            self.features[name] = task.features(tables.events)
+            self.features[name] = task.features(tables.events, in_training=True)
             self.labels[name] = task.labels(tables.events, tables.users)
         self.item_inputs = prepared_inputs(model.item_encoder, tables.items, device)
         self.user_inputs = prepared_inputs(model.user_encoder, tables.users, device)

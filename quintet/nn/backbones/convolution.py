@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from quintet.config import tunable
 from quintet.nn.backbones.base import Backbone
+from quintet.nn.dropout import Dropout
 
 
 class ConvolutionPooling(Backbone):
@@ -36,10 +37,10 @@ class ConvolutionPooling(Backbone):
         self.dense = nn.Sequential(
             nn.Linear(width * (len(settings.kernels) + 2), 2 * width),
             nn.GELU(),
-            nn.Dropout(settings.dropout),
+            Dropout(settings.dropout),
             nn.Linear(2 * width, width),
         )
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens_BLD: Tensor, length_B: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from quintet.config import tunable
 from quintet.nn.backbones.base import Backbone
+from quintet.nn.dropout import Dropout
 
 
 class CausalTransformer(Backbone):
@@ -27,7 +28,7 @@ class CausalTransformer(Backbone):
         settings = config if config is not None else self.Config()
         super().__init__(width, longest, settings)
         self.position_LD = nn.Parameter(torch.randn(longest, width) * 0.02)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.blocks = nn.ModuleList(
             _Block(width, settings.heads, settings.expansion, settings.dropout)
             for _ in range(settings.layers)
@@ -55,7 +56,7 @@ class _Block(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(width, expansion * width), nn.GELU(), nn.Linear(expansion * width, width)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, hidden_BLD: Tensor) -> Tensor:
         hidden_BLD = hidden_BLD + self.dropout(self._attend(self.attention_norm(hidden_BLD)))

@@ -22,6 +22,7 @@ from quintet.config import Config as BaseConfig
 from quintet.config import tunable
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Interactions
+from quintet.nn.dropout import Dropout
 from quintet.nn.shape import DataShape
 from quintet.registry import Registry
 
@@ -89,9 +90,15 @@ class Task(nn.Module, ABC):
     def fit(self, events: Interactions, items: FeatureTable, users: FeatureTable) -> None:
         """Count what the task needs of the training events (kept as buffers)."""
 
-    def features(self, events: Interactions) -> Arrays:
-        """[S, ...] what is known at every state of the histories."""
-        del events
+    def features(self, events: Interactions, *, in_training: bool = False) -> Arrays:
+        """[S, ...] what is known at every state of the histories.
+
+        Args:
+            events: histories.
+            in_training: whether they are the events that were counted, so that an event's own
+                counts must be left out.
+        """
+        del events, in_training
         return {}
 
     def labels(self, events: Interactions, users: FeatureTable) -> Arrays:
@@ -110,7 +117,7 @@ TASKS: Registry[Task] = Registry("quintet.nn.tasks", Task, "task")  # type: igno
 def mlp(inputs: int, hidden: int, outputs: int, dropout: float = 0.1) -> nn.Sequential:
     """The small network that a task puts on the shared state."""
     return nn.Sequential(
-        nn.Linear(inputs, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, outputs)
+        nn.Linear(inputs, hidden), nn.GELU(), Dropout(dropout), nn.Linear(hidden, outputs)
     )
 
 

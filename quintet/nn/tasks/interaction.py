@@ -14,17 +14,24 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from quintet.config import tunable
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats, Interactions
 from quintet.data.outcomes import implied, item_histogram, level_index, one_hot, reached
 from quintet.data.states import decayed_sums, state_lengths
+from quintet.nn.dropout import Dropout
 from quintet.nn.losses import binary_cross_entropy, hard_cross_entropy
 from quintet.nn.shape import DataShape
 from quintet.nn.tasks.base import Arrays, Step, Task, Tensors, mlp, no_loss, zero_last
 
 SMOOTHING = 4.0
+#: horizons of the user's residual ratings (weight lost a step back), and how many zeros are added
+RESIDUAL_DECAYS = (1.0, 0.9, 0.6)
+RESIDUAL_SMOOTHING = 3.0
+ITEM_SMOOTHING = 5.0
+N_CONTEXT = 1 + len(RESIDUAL_DECAYS)
 
 
 @dataclass(frozen=True)
@@ -59,17 +66,20 @@ class Interaction(Task):
     prior_C: Tensor
     item_log_IC: Tensor
     item_count_I: Tensor
+    item_value_2I: Tensor
+    mean_value: Tensor
 
     def __init__(self, shape: DataShape, width: int, config: Config | None = None) -> None:
         super().__init__(shape, width, config)
         K, B, rank = shape.n_levels, len(shape.behaviours), self.config.rank
         self.n_outcomes = K + B
-        self.dropout = nn.Dropout(self.config.dropout)
+        self.dropout = Dropout(self.config.dropout)
         self.state_side = nn.Linear(width, rank)
         self.item_side = nn.Linear(width, rank)
-        self.user_part = zero_last(mlp(width + self.n_outcomes + 1, width, self.n_outcomes))
+        self.user_part = zero_last(mlp(width + self.n_outcomes + N_CONTEXT, width, self.n_outcomes))
+        self.residual_H = nn.Parameter(torch.tensor([0.5, 0.3, 0.0]))
         self.item_part = zero_last(mlp(width + self.n_outcomes + 1, width, self.n_outcomes))
-        self.counted_2C = nn.Parameter(torch.full((2, self.n_outcomes), 0.8))
+        self.counted_2C = nn.Parameter(torch.tensor([[0.4], [0.8]]).repeat(1, self.n_outcomes))
         self.behaviour_slope_B = nn.Parameter(torch.ones(B))
         level = torch.tensor(shape.level_values)
         slope = (level - level.mean()) / level.std().clamp_min(1e-6) if K else level
@@ -78,6 +88,8 @@ class Interaction(Task):
         self.register_buffer("prior_C", torch.zeros(self.n_outcomes))
         self.register_buffer("item_log_IC", torch.zeros(shape.n_items, self.n_outcomes))
         self.register_buffer("item_count_I", torch.zeros(shape.n_items))
+        self.register_buffer("item_value_2I", torch.zeros(2, shape.n_items))
+        self.register_buffer("mean_value", torch.tensor(0.0))
         self.closure_BB = implied(shape.behaviours, {})
 
     def set_implies(self, implies: Mapping[str, Sequence[str]]) -> None:
@@ -120,13 +132,40 @@ class Interaction(Task):
         self.item_log_IC = torch.from_numpy(self._log_rates(sums_IC, count_I))
         self.item_count_I = torch.from_numpy(count_I)
         self._sums_IC = sums_IC
+        rated = ~np.isnan(events.value)
+        if rated.any():
+            item, value = events.item[rated], events.value[rated]
+            centred = value - value.mean()
+            totals = [np.bincount(item, w, minlength=events.n_items) for w in (centred, None)]
+            self.mean_value = torch.tensor(float(value.mean()))
+            self.item_value_2I = torch.from_numpy(np.stack(totals).astype(np.float32))
 
-    def features(self, events: Interactions) -> Arrays:
-        """The user's own smoothed histogram at every state."""
+    def features(self, events: Interactions, *, in_training: bool = False) -> Arrays:
+        """The user's own histogram and residual ratings at every state, smoothed."""
         outcome_EC = self._outcomes(events)
         length = state_lengths(events).astype(np.float32)
         log_SC = self._log_rates(decayed_sums(events, outcome_EC, 1.0), length)
-        return {"user_log": log_SC, "length": (np.log1p(length)[:, None] / 5).astype(np.float32)}
+        residual_SH = self._residuals(events, 1.0 if in_training else 0.0)
+        log_length_S1 = (np.log1p(length)[:, None] / 5).astype(np.float32)
+        return {"user_log": log_SC, "context": np.concatenate([log_length_S1, residual_SH], 1)}
+
+    def _residuals(self, events: Interactions, own: float) -> Floats:
+        """[S, H] by how much the user rates above the items' means, at three horizons.
+
+        With ``own`` 1 an event is left out of its item's mean, because it was counted there.
+        """
+        rated_E = ~np.isnan(events.value)
+        centred_E = np.where(rated_E, events.value - float(self.mean_value), 0.0)
+        total_I, count_I = self.item_value_2I.cpu().numpy()
+        total_E = total_I[events.item] - own * centred_E
+        count_E = np.maximum(count_I[events.item] - own, 0)
+        residual_E = np.where(rated_E, centred_E - total_E / (count_E + ITEM_SMOOTHING), 0.0)
+        pair_E2 = np.stack([residual_E, rated_E], 1).astype(np.float32)
+        columns = []
+        for decay in RESIDUAL_DECAYS:
+            sums_S2 = decayed_sums(events, pair_E2, decay)
+            columns.append(sums_S2[:, 0] / (sums_S2[:, 1] + RESIDUAL_SMOOTHING))
+        return np.stack(columns, 1).astype(np.float32)
 
     def labels(self, events: Interactions, users: FeatureTable) -> Arrays:
         """Level, behaviours reached, and the item's histogram without the event itself."""
@@ -149,8 +188,11 @@ class Interaction(Task):
 
     def _user_scores(self, shared_ND: Tensor, features: Tensors) -> Tensor:
         user_log_NC = features["user_log"]
-        inputs = torch.cat([shared_ND, user_log_NC, features["length"]], dim=1)
-        out: Tensor = self.counted_2C[0] * user_log_NC + self.user_part(inputs)
+        inputs = torch.cat([shared_ND, user_log_NC, features["context"]], dim=1)
+        residual_N = features["context"][:, 1:] @ self.residual_H
+        above_NK = residual_N[:, None] * self.slope_K
+        counted_NC = F.pad(above_NK, (0, len(self.behaviour_slope_B)))
+        out: Tensor = self.counted_2C[0] * user_log_NC + counted_NC + self.user_part(inputs)
         return out
 
     def _item_scores(self, item_ND: Tensor, item_log_NC: Tensor, count_N: Tensor) -> Tensor:

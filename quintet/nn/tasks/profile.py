@@ -71,8 +71,9 @@ class Profile(Task):
         """Take the catalogue whose categories are counted."""
         self.items = items
 
-    def features(self, events: Interactions) -> Arrays:
+    def features(self, events: Interactions, *, in_training: bool = False) -> Arrays:
         """Log shares of the categories so far, at three horizons, smoothed by everyone's."""
+        del in_training
         if self.shape.interest is None or self.items is None:
             return {}
         share_EC = interest_shares(events, self.items.categories[self.shape.interest])

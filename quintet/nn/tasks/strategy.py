@@ -12,7 +12,7 @@ from torch import Tensor
 
 from quintet.config import tunable
 from quintet.data.features import FeatureTable
-from quintet.data.interactions import Floats, Interactions
+from quintet.data.interactions import Interactions
 from quintet.data.states import decayed_sums, state_lengths
 from quintet.data.strategies import STRATEGIES, StrategyConfig, StrategyLabeller
 from quintet.nn.losses import hard_cross_entropy
@@ -41,7 +41,6 @@ class Strategy(Task):
         super().__init__(shape, width, config)
         n = len(STRATEGIES)
         self.labeller = StrategyLabeller(self.config.labels)
-        self.training_events: Interactions | None = None
         self.counted = torch.nn.Parameter(torch.tensor([1.0] + [0.0] * (len(DECAYS) - 1)))
         self.correct = zero_last(mlp(width + n * (len(DECAYS) + 1) + 1, width, n))
         self.register_buffer("prior_A", torch.full((n,), 1.0 / n))
@@ -54,17 +53,11 @@ class Strategy(Task):
         label_E = self.labeller.label(events, in_training=True)
         counts_A = np.bincount(label_E, minlength=len(STRATEGIES)) + 1.0
         self.prior_A = torch.tensor(counts_A / counts_A.sum(), dtype=torch.float32)
-        self.training_events = events
 
-    def features(self, events: Interactions) -> Arrays:
+    def features(self, events: Interactions, *, in_training: bool = False) -> Arrays:
         """Smoothed frequencies of the strategies so far, at three horizons, and the last one."""
-        return self._features(events, self._one_hot(events))
-
-    def _one_hot(self, events: Interactions) -> Floats:
-        label_E = self.labeller.label(events, in_training=events is self.training_events)
-        return np.eye(len(STRATEGIES), dtype=np.float32)[label_E]
-
-    def _features(self, events: Interactions, one_hot_EA: Floats) -> Arrays:
+        label_E = self.labeller.label(events, in_training=in_training)
+        one_hot_EA = np.eye(len(STRATEGIES), dtype=np.float32)[label_E]
         prior = self.prior_A.cpu().numpy()
         frequencies = []
         for decay in DECAYS:
@@ -80,8 +73,7 @@ class Strategy(Task):
     def labels(self, events: Interactions, users: FeatureTable) -> Arrays:
         """The strategy that each event shows."""
         del users
-        in_training = events is self.training_events
-        return {"strategy": self.labeller.label(events, in_training=in_training)}
+        return {"strategy": self.labeller.label(events, in_training=True)}
 
     def logits(self, shared_ND: Tensor, features: Tensors) -> Tensor:
         """[N, 5] unnormalised log probabilities of the strategies."""
