@@ -13,6 +13,8 @@ from quintet.train.pipeline import TrainConfig
 TIE_SEEDS = (0, 1, 2, 3, 4)
 #: values tried for every baseline, on validation of the first tie seed
 TRIALS = 15
+#: memories that are quintet's own evidence, not baselines that people use
+NOT_BASELINES = ("trend", "content_ridge")
 COLD_SHARE = 0.05
 COLD_DRAWS = (0,)
 LIKE_AT = 4.0

@@ -197,7 +197,7 @@ def cold_items(draw: int) -> Figures:
     def own(batch: Interactions, k: int) -> Ints:
         return trained.scorer.rank(batch, k, allowed_I=held.cold).items_BK
 
-    recall = {"quintet": _recall(own(histories, 20), wanted)}
+    recall = {"quintet": recall_of(own(histories, 20), wanted)}
     features = trained.item_features
     titles = type(features)(features.n_rows, texts=features.texts)
     for name, table in (
@@ -205,7 +205,7 @@ def cold_items(draw: int) -> Figures:
         ("TF-IDF kNN on titles and genres", features),
     ):
         memory = MEMORIES.get("content")().fit(split.train, table)
-        recall[name] = _recall(_cold_lists(memory, histories, held.cold, 20), wanted)
+        recall[name] = recall_of(_cold_lists(memory, histories, held.cold, 20), wanted)
     figures: Figures = {"cold items": int(held.cold.sum()), "users": len(users)}
     for name, values in recall.items():
         figures[f"recall@20 of {name}"] = float(values.mean())
@@ -227,7 +227,7 @@ def _cold_lists(memory: Memory, histories: Interactions, cold_I: np.ndarray, k: 
     return top_items(scores_BI, k)
 
 
-def _recall(lists_BK: Ints, wanted: Interactions) -> Floats:
+def recall_of(lists_BK: Ints, wanted: Interactions) -> Floats:
     """[B] share of each user's held-out items that stand in the list."""
     relevant_BI = np.zeros((wanted.n_users, wanted.n_items + 1), np.bool_)
     relevant_BI[wanted.group(), wanted.item] = True

@@ -55,12 +55,12 @@ class Evidence:
     @cached_property
     def neighbours(self) -> Mask:
         """[E - 1] whether an event and the next are of one user."""
-        return self.events.user[1:] == self.events.user[:-1]
+        return np.equal(self.events.user[1:], self.events.user[:-1])
 
     @cached_property
     def tied(self) -> Mask:
         """[E - 1] whether an event and the next are of one user at one time."""
-        return self.neighbours & (self.events.time[1:] == self.events.time[:-1])
+        return self.neighbours & np.equal(self.events.time[1:], self.events.time[:-1])
 
     @cached_property
     def repeated(self) -> Mask:

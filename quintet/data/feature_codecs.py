@@ -43,6 +43,7 @@ class EncoderConfig(Config):
     separators: dict[str, str] = Field(default_factory=dict)
 
 
+@dataclass(frozen=True)
 class Codec(ABC):
     """Learns one column and encodes it; ``kind`` is the column type that it serves."""
 

@@ -31,8 +31,8 @@ class FusionConfig(Config):
 
     attention: bool = tunable(True, choices=[True, False], description="gates by user state")
     width: int = tunable(4, choices=[2, 4, 8], description="of queries and keys")
-    penalty: float = tunable(0.02, low=1e-4, high=1.0, log=True, description="on gates' weights")
-    prior_penalty: float = tunable(2e-3, low=1e-5, high=0.1, log=True, description="towards prior")
+    penalty: float = tunable(0.2, low=1e-4, high=1.0, log=True, description="on gates' weights")
+    prior_penalty: float = tunable(5e-3, low=1e-5, high=0.1, log=True, description="towards prior")
     iterations: int = 30
 
 
@@ -43,12 +43,16 @@ class Fusion(nn.Module):
     """
 
     prior_K: Tensor
+    new_K: Tensor | None
 
-    def __init__(self, prior_K: Tensor, config: FusionConfig | None = None) -> None:
+    def __init__(
+        self, prior_K: Tensor, config: FusionConfig | None = None, new_K: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.config = config if config is not None else FusionConfig()
         K = len(prior_K)
         self.register_buffer("prior_K", prior_K.clone())
+        self.register_buffer("new_K", None if new_K is None else new_K.clone())
         self.strength_K = nn.Parameter(prior_K.clone())
         self.bucket_SK = nn.Parameter(torch.ones(N_BUCKETS, K))
         generator = torch.Generator().manual_seed(0)
@@ -66,11 +70,20 @@ class Fusion(nn.Module):
         """[B, K] the weight of each evidence for each user."""
         return self.attention(context_BF) * self.strength_K
 
+    def item_weights(self, context_BF: Tensor, bucket_I: Tensor) -> Tensor:
+        """[B, I, K] the weight of each evidence in the score of every item."""
+        gated_BIK = self.weights(context_BF)[:, None] * self.bucket_SK[bucket_I]
+        if self.new_K is None:
+            return gated_BIK
+        return torch.where((bucket_I == 0)[:, None], self.new_K, gated_BIK)
+
     def forward(self, evidence_BIK: Tensor, context_BF: Tensor, bucket_I: Tensor) -> Tensor:
         """[B, I] fused scores."""
-        weight_BK = self.weights(context_BF)
-        bucket_IK = self.bucket_SK[bucket_I]
-        return torch.einsum("bik,bk,ik->bi", evidence_BIK, weight_BK, bucket_IK)
+        weight_BK, bucket_IK = self.weights(context_BF), self.bucket_SK[bucket_I]
+        gated_BI = torch.einsum("bik,bk,ik->bi", evidence_BIK, weight_BK, bucket_IK)
+        if self.new_K is None:
+            return gated_BI
+        return torch.where(bucket_I == 0, evidence_BIK @ self.new_K, gated_BI)
 
     def penalty(self) -> Tensor:
         """What holds the fit near the prior: plain weights, no gates, equal buckets."""

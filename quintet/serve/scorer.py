@@ -89,8 +89,7 @@ class Scorer:
     @torch.no_grad()
     def weights(self, block: Interactions) -> Tensor:
         """[B, I, K] the weight of each kind of evidence in the score of every item."""
-        weight_BK = self.fusion.weights(self.evidence.context(block))
-        gated_BIK = weight_BK[:, None] * self.fusion.bucket_SK[self.bucket_I]
+        gated_BIK = self.fusion.item_weights(self.evidence.context(block), self.bucket_I)
         return torch.where(
             self._empty(block)[:, None, None], self._fallback(block)[:, None], gated_BIK
         )

@@ -182,7 +182,9 @@ class Trained:
         _load(model, _under(weights, "model."))
         fusion_state = _under(weights, "fusion.")
         fusion = Fusion(
-            torch.from_numpy(fusion_state["prior_K"]), build(FusionConfig, run["fusion"], "fusion")
+            torch.from_numpy(fusion_state["prior_K"]),
+            build(FusionConfig, run["fusion"], "fusion"),
+            torch.from_numpy(fusion_state["new_K"]) if "new_K" in fusion_state else None,
         )
         _load(fusion, fusion_state)
         calibration = Calibration(shape.n_levels, len(shape.behaviours))

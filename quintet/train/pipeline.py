@@ -37,13 +37,19 @@ from quintet.train.prepare import PreparedEvents, TrainingTables, build_model, p
 #: evidence whose weight the gates learn, with the weight that they start from
 DEFAULT_MEMORIES: dict[str, dict[str, Any]] = {
     "transitions": {},
-    "ease": {"half_life": 5.0},
+    "ease": {},
     "item_cosine": {"half_life": 5.0, "weighting": "bm25"},
     "user_cosine": {"half_life": 5.0},
     "last_item": {},
     "trend": {},
+    "content_ridge": {},
 }
-PRIOR_WEIGHT = 0.5
+#: the gates start here, and are held near it: what is known to carry a list, and what refines it
+PRIOR_WEIGHTS = {"identity": 1.0, "transitions": 1.0, "ease": 1.0, "content": 0.3}
+OTHER_PRIOR_WEIGHT = 0.2
+#: items without any event are no validation target, so nothing can be fitted for them: attributes
+#: decide, the regularised regression before the towers, which know warm items by heart
+NEW_ITEM_WEIGHTS = {"content_ridge": 4.0, "identity": 0.3, "content": 0.3}
 
 
 class TrainConfig(Config):
@@ -242,7 +248,12 @@ def fit_memories(config: TrainConfig, tables: TrainingTables) -> dict[str, Memor
         if not part.evidence:
             raise ConfigError(f"memory {name!r} is a baseline and cannot stand in the fused model")
         memory = part(build(part.Config, settings, f"memories.{name}"))
-        memories[name] = memory.fit(tables.events, tables.items)
+        try:
+            memories[name] = memory.fit(tables.events, tables.items)
+        except DataError:
+            if not part.scores_cold_items:
+                raise
+            # a memory of attributes has nothing to say where items have none
     return memories
 
 
@@ -250,8 +261,9 @@ def fitted_fusion(
     evidence: EvidenceBuilder, events: Interactions, rows: Ints, config: TrainConfig
 ) -> Fusion:
     """Gates fitted on held-out targets; plain weights where there are none."""
-    prior_K = torch.full((len(evidence.names),), PRIOR_WEIGHT, device=evidence.device)
-    fusion = Fusion(prior_K, config.fusion).to(evidence.device)
+    weights = [PRIOR_WEIGHTS.get(name, OTHER_PRIOR_WEIGHT) for name in evidence.names]
+    prior_K = torch.tensor(weights, device=evidence.device)
+    fusion = Fusion(prior_K, config.fusion, _new_item_weights(evidence)).to(evidence.device)
     if len(rows) == 0:
         return fusion
     histories = events.before(rows)
@@ -269,6 +281,13 @@ def fitted_fusion(
         target_B.to(evidence.device),
     )
     return fusion
+
+
+def _new_item_weights(evidence: EvidenceBuilder) -> torch.Tensor | None:
+    """[K] weights of items without training events; None where attributes say nothing."""
+    weights = [NEW_ITEM_WEIGHTS.get(name, 0.0) for name in evidence.names]
+    known = {"content_ridge", "content"} & set(evidence.names)
+    return torch.tensor(weights, device=evidence.device) if known else None
 
 
 def fitted_calibration(
