@@ -150,7 +150,7 @@ def show_and_write(
         },
         "seconds": {"everything": seconds},
         "command": "python -m benchmarks.interplay",
-        "versions": environment(),
+        "versions": environment()["versions"],
     }
     write_results(out / "results.json", results)
     console.print(f"figures: {out / 'results.json'}")

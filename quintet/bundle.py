@@ -35,6 +35,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from quintet.errors import BundleError, CorruptBundleError, SchemaVersionError
+from quintet.files import usual_folder_mode
 
 SCHEMA_VERSION = 1
 OLDEST_READABLE = 1
@@ -77,6 +78,7 @@ def write_bundle(folder: str | Path, files: BundleFiles) -> Path:
         raise BundleError(f"{target}: holds other files; give an empty or a new folder")
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    staging.chmod(usual_folder_mode())
     try:
         _fill(staging, files)
         _swap(staging, target)

@@ -104,6 +104,13 @@ def _usual_mode(target: Path) -> int:
     return 0o666 & ~current
 
 
+def usual_folder_mode() -> int:
+    """The mode that a plain mkdir() would leave: mkdtemp's own is for its owner only."""
+    current = os.umask(0)
+    os.umask(current)
+    return 0o777 & ~current
+
+
 def _flush(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:

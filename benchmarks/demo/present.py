@@ -111,7 +111,7 @@ def show_and_write(
         "seconds": dict(seconds),
         "peak_memory_mb": memory_mb,
         "command": command,
-        "versions": environment(),
+        "versions": environment()["versions"],
         "settings": setting.SETTINGS,
     }
     write_results(out / "results.json", results)
