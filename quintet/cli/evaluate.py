@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quintet.cli.console import Format, emit, grid, interactive, say, warn
+from quintet.cli.figures import baseline_rows, figure_rows, figure_tables
 from quintet.cli.opening import build_config, encode_clean, open_data, setting_values, split_by
 from quintet.cli.options import (
     ConfigFile,
@@ -28,14 +29,14 @@ from quintet.cli.train import progress
 
 if TYPE_CHECKING:
     from quintet.data.dataset import Dataset
-    from quintet.train.measure import Measured
+    from quintet.serve.recommender import Recommender
 
 EXAMPLES = examples(
     "quintet evaluate bundle events.csv --items products.csv --out report",
     "quintet evaluate bundle ml-100k --k 10 --format json",
+    "quintet evaluate bundle ml-100k --baselines 20 --like-at 4 --out report",
     "quintet evaluate --folds 5 ml-100k --set loop.epochs=8",
 )
-REDUNDANT = ("recall", "precision", "f1", "map")
 
 
 def evaluate(
@@ -67,6 +68,22 @@ def evaluate(
             metavar="DIR", help="Write results.json, report.html and predictions.tsv there."
         ),
     ] = None,
+    baselines: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Tune every counted baseline on validation events, N settings each, and measure "
+            "it beside the model.",
+        ),
+    ] = None,
+    like_at: Annotated[
+        float | None,
+        typer.Option(
+            metavar="VALUE",
+            help="A rating from here on is a like; the level of the median rating if not said.",
+        ),
+    ] = None,
     folds: Annotated[
         int | None,
         typer.Option(
@@ -81,8 +98,8 @@ def evaluate(
 ) -> None:
     """Measure a bundle on the events held out from it, through the recommender that serves people.
 
-    Nothing is trained. The data must be what the bundle was trained on, so that the same events are
-    held out again. With --folds there is no bundle: the model is trained once for each fold.
+    The model is not trained again. The data must be what it was trained on, so that the same events
+    are held out again. With --folds there is no bundle: the model is trained once for each fold.
     """
     ks = _lengths(k)
     wanted = 1 if folds else 2
@@ -93,12 +110,18 @@ def evaluate(
     dataset = open_data(paths[-1], settings, items=items, users=users, relations=relations)
     command = shlex.join(["quintet", *(context.find_root().obj or [])])
     if folds:
+        if baselines is not None or like_at is not None:
+            raise typer.BadParameter("--baselines and --like-at need a bundle: leave --folds out")
         values = setting_values(config, overrides, device=device, seed=seed)
         _cross_validate(dataset, values, folds, ks, out, command, output)
         return
     if config is not None or overrides or seed is not None:
         raise typer.BadParameter("--config, --set and --seed need --folds: a bundle has its own")
-    _evaluate_bundle(Path(paths[0]), dataset, protocol, ks, out, command, output, device)
+    from quintet.serve.recommender import Recommender
+
+    recommender = Recommender.load(Path(paths[0]), device)
+    asked: dict[str, Any] = {"ks": ks, "like_at": like_at, "baselines": baselines}
+    _evaluate_bundle(recommender, dataset, protocol, asked, out, command, output)
 
 
 def _lengths(text: str) -> list[int]:
@@ -111,16 +134,15 @@ def _lengths(text: str) -> list[int]:
 
 
 def _evaluate_bundle(
-    bundle: Path,
+    recommender: Recommender,
     dataset: Dataset,
     protocol: Protocol | None,
-    ks: list[int],
+    asked: dict[str, Any],
     out: Path | None,
     command: str,
     output: Format,
-    device: Device,
 ) -> None:
-    from quintet.serve.recommender import Recommender
+    from quintet.train.baselines import BaselineConfig
     from quintet.train.measure import (
         MODEL,
         check_same_data,
@@ -129,14 +151,15 @@ def _evaluate_bundle(
         write_predictions,
     )
 
-    recommender = Recommender.load(bundle, device)
     run = recommender.trained.run
     held_out = _protocol(run, protocol)
     seed = int(run.get("seed", 0))
     encoded = encode_clean(dataset, seed)
     check_same_data(recommender.trained, encoded)
     split = split_by(encoded, held_out)
-    measured = measure(recommender, split, ks=ks, seed=seed, on_stage=say)
+    trials = asked.pop("baselines")
+    config = BaselineConfig.model_validate({"trials": trials}) if trials else None
+    measured = measure(recommender, split, seed=seed, baselines=config, on_stage=say, **asked)
     results = {
         "dataset": encoded.name,
         "protocol": f"{held_out}, full catalogue, history masked, users drawn for the intervals",
@@ -152,9 +175,7 @@ def _evaluate_bundle(
         write_predictions(path, encoded, split, measured.rankings[MODEL])
         say(f"written: {path}")
     title = f"{encoded.name}: {held_out}, {len(split.test):,} test events"
-    table = grid(title, _by_metric(results["models"]))
-    table.caption, table.caption_justify = _against(results["paired"]), "left"
-    emit(output, _long(measured), table=table, data=results)
+    emit(output, figure_rows(results), table=figure_tables(title, results), data=results)
 
 
 def _protocol(run: dict[str, Any], asked: Protocol | None) -> Protocol:
@@ -175,53 +196,6 @@ def _protocol(run: dict[str, Any], asked: Protocol | None) -> Protocol:
     return Protocol(trained_with)
 
 
-def _by_metric(models: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row a metric, a column a model; the first model with its interval.
-
-    With one target a person, recall is the hit rate and average precision the reciprocal rank:
-    what says the same again is left to JSON and CSV.
-    """
-    first, *others = models
-    rows = []
-    for metric, figure in models[first].items():
-        if metric.partition("@")[0] in REDUNDANT:
-            continue
-        row: dict[str, Any] = {"metric": metric, first: _mean(figure)}
-        whole = isinstance(figure, dict)
-        row["95 %"] = f"{figure['low']:.4f} to {figure['high']:.4f}" if whole else ""
-        rows.append(row | {name: _mean(models[name].get(metric)) for name in others})
-    return rows
-
-
-def _mean(figure: Any) -> float | None:
-    value: float | None = figure["mean"] if isinstance(figure, dict) else figure
-    return value
-
-
-def _against(paired: dict[str, dict[str, Any]]) -> str:
-    """In words: how far the model is from each baseline by the metric that decides."""
-    lines = []
-    for name, differences in paired.items():
-        metric = "ndcg@10" if "ndcg@10" in differences else next(iter(differences), "")
-        if metric:
-            one = differences[metric]
-            lines.append(
-                f"quintet less {name}: {one['difference']:+.4f} {metric} on the same users "
-                f"(95 %: {one['low']:+.4f} to {one['high']:+.4f})"
-            )
-    return "\n".join(lines)
-
-
-def _long(measured: Measured) -> list[dict[str, Any]]:
-    """A row a model and metric."""
-    rows = []
-    for name, figures in measured.results["models"].items():
-        for metric, figure in figures.items():
-            value = figure if isinstance(figure, dict) else {"mean": figure}
-            rows.append({"model": name, "metric": metric, **value})
-    return rows
-
-
 def _write(out: Path | None, results: dict[str, Any]) -> None:
     """``results.json`` and, where it can be drawn, ``report.html``."""
     from quintet.errors import MissingExtraError
@@ -232,8 +206,12 @@ def _write(out: Path | None, results: dict[str, Any]) -> None:
         return
     write_results(out / "results.json", results)
     say(f"written: {out / 'results.json'}")
+    tables = {"Baselines, tuned on validation events": baseline_rows(results)}
+    skipped = [{"baseline": n, "reason": why} for n, why in results.get("skipped", {}).items()]
+    tables["Baselines that could not run"] = skipped
+    filled = {title: rows for title, rows in tables.items() if rows}
     try:
-        say(f"written: {write_report(results, out / 'report.html')}")
+        say(f"written: {write_report(results, out / 'report.html', tables=filled)}")
     except MissingExtraError as error:
         warn(f"no report.html: {error}")
 

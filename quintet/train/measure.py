@@ -19,17 +19,26 @@ from urllib.parse import quote
 import numpy as np
 
 from quintet.data.encode import Encoded
+from quintet.data.features import FeatureTable
 from quintet.data.interactions import Interactions, Ints
 from quintet.data.split import Part, Split
 from quintet.data.vocab import Vocabulary
 from quintet.errors import DataError, EmptyDataError
 from quintet.files import write_text_atomic
+from quintet.memory.base import Memory
 from quintet.memory.popularity import Popularity
 from quintet.metrics import paired_bootstrap
 from quintet.serve.recommender import Recommender
 from quintet.serve.trained import Trained
-from quintet.train.baselines import rank_lists
+from quintet.train.baselines import (
+    BaselineConfig,
+    TunedBaseline,
+    TunedBaselines,
+    rank_lists,
+    tune_baselines,
+)
 from quintet.train.evaluate import RankingResult, evaluate_lists, sliced
+from quintet.train.measure_tasks import measure_tasks
 
 MODEL, REPEATS, BASELINE = "quintet", "quintet, history allowed", "popularity"
 DECISIVE = "ndcg@10"
@@ -86,20 +95,36 @@ def measure(
     *,
     ks: Sequence[int] = (5, 10, 20),
     seed: int = 0,
+    like_at: float | None = None,
+    baselines: BaselineConfig | None = None,
     on_stage: Callable[[str], None] | None = None,
 ) -> Measured:
-    """Rank the full catalogue for every test event and take the figures.
+    """Rank the full catalogue for every test event, ask the other tasks there, take the figures.
 
     Where people come back to items that they know, a second row ranks with their history allowed.
 
+    Args:
+        recommender: what serves.
+        split: of the log that the model was trained on.
+        ks: lengths of the lists measured.
+        seed: of the intervals and of the baselines' search.
+        like_at: a rating from here on is a like; see :func:`quintet.train.measure_tasks.usual_like`
+            for the default.
+        baselines: which counted baselines are tuned on validation events and measured beside the
+            model; without it popularity alone, as it is.
+        on_stage: called with the name of each stage as it starts.
+
     Raises:
-        EmptyDataError: no event was held out for the test.
+        EmptyDataError: no event was held out for the test, or none to tune baselines on.
+        ConfigError: a baseline's name is no memory's.
     """
     say = on_stage or (lambda _: None)
     if not len(split.test):
         raise EmptyDataError("no event was held out for the test: users need 3 events or more")
     items = recommender.trained.item_features
-    popularity = Popularity(Popularity.Config()).fit(split.train, items)
+    tuned = _tuned(baselines, split, items, seed, say) if baselines else TunedBaselines()
+    memories: dict[str, Memory] = {BASELINE: Popularity(Popularity.Config())}
+    memories |= {one.name: one.memory() for one in tuned.tuned}
     rankers: dict[str, Callable[[Interactions, int], Ints]] = {
         MODEL: lambda histories, k: recommender.rank(histories, k).items_BK,
     }
@@ -107,22 +132,81 @@ def measure(
         rankers[REPEATS] = lambda histories, k: (
             recommender.rank(histories, k, mask_history=False).items_BK
         )
-    rankers[BASELINE] = lambda histories, k: rank_lists(popularity, histories, k)
+    rankers |= {name: _counted(memory, split, items) for name, memory in memories.items()}
     rankings: dict[str, RankingResult] = {}
-    seconds: dict[str, float] = {}
+    seconds = {f"tuning: {one.name}": round(one.seconds, 3) for one in tuned.tuned}
     for name, ranker in rankers.items():
         say(f"ranking: {name}")
         started = time.perf_counter()
         rankings[name] = evaluate_lists(_deep(ranker), split, ks=ks, items=items)
         seconds[f"ranking: {name}"] = round(time.perf_counter() - started, 3)
+    say("asking the other tasks")
+    started = time.perf_counter()
+    others = measure_tasks(recommender.scorer, split, like_at)
+    seconds["other tasks"] = round(time.perf_counter() - started, 3)
     results = {
         "models": {name: result.summary(seed) for name, result in rankings.items()},
-        "paired": {BASELINE: _paired(rankings, seed)},
+        "tasks": others.tasks,
+        "reliability": others.reliability,
+        "paired": {name: _paired(rankings, name, seed) for name in memories},
         "seconds": seconds,
+        **_told(tuned),
     }
     if DECISIVE in rankings[MODEL].per_user:
         results["slices"] = sliced(rankings, split)
     return Measured(rankings, results)
+
+
+def _tuned(
+    config: BaselineConfig,
+    split: Split,
+    items: FeatureTable,
+    seed: int,
+    say: Callable[[str], None],
+) -> TunedBaselines:
+    """The baselines at their best on the validation events, searched on training events alone."""
+
+    def tell(name: str, outcome: TunedBaseline | str) -> None:
+        if isinstance(outcome, TunedBaseline):
+            say(f"tuned: {name}: validation {DECISIVE} {outcome.score:.4f}")
+        else:
+            say(f"skipped: {name}: {outcome}")
+
+    targets = np.flatnonzero(split.part == Part.VALID)
+    histories = split.events.before(targets)
+    wanted = split.events.item[targets]
+    return tune_baselines(config, split.train, histories, wanted, items, seed, tell)
+
+
+def _counted(
+    memory: Memory, split: Split, items: FeatureTable
+) -> Callable[[Interactions, int], Ints]:
+    """Lists of a memory counted on training events; counted once, when the first are asked for."""
+    fitted: list[Memory] = []
+
+    def rank(histories: Interactions, k: int) -> Ints:
+        if not fitted:
+            fitted.append(memory.fit(split.train, items))
+        return rank_lists(fitted[0], histories, k)
+
+    return rank
+
+
+def _told(tuned: TunedBaselines) -> dict[str, Any]:
+    """What was searched and what could not run, where there was a search."""
+    found: dict[str, Any] = {}
+    if tuned.tuned:
+        found["baselines"] = {
+            one.name: {
+                "values": one.values,
+                f"validation {DECISIVE}": one.score,
+                "trials": one.trials,
+            }
+            for one in tuned.tuned
+        }
+    if tuned.skipped:
+        found["skipped"] = tuned.skipped
+    return found
 
 
 def _deep(ranker: Callable[[Interactions, int], Ints]) -> Callable[[Interactions, int], Ints]:
@@ -137,8 +221,8 @@ def _repeats(split: Split) -> bool:
     return bool((histories.item == split.events.item[targets][histories.group()]).any())
 
 
-def _paired(rankings: dict[str, RankingResult], seed: int) -> dict[str, Any]:
-    ours, theirs = rankings[MODEL].per_user, rankings[BASELINE].per_user
+def _paired(rankings: dict[str, RankingResult], baseline: str, seed: int) -> dict[str, Any]:
+    ours, theirs = rankings[MODEL].per_user, rankings[baseline].per_user
     return {
         name: vars(paired_bootstrap(ours[name], theirs[name], seed))
         for name in ours
