@@ -128,7 +128,7 @@ def train(
     evidence = EvidenceBuilder(model, memories, data.item_inputs, data.user_inputs, count_I)
     say("fitting gates and calibration")
     fusion = fitted_fusion(evidence, split.events, fuse, config)
-    calibration = fitted_calibration(evidence, fusion, split.events, calibrate)
+    calibration = fitted_calibration(evidence, fusion, split, calibrate)
     run = {
         "dataset": encoded.name,
         "version": _version(),
@@ -291,9 +291,15 @@ def _new_item_weights(evidence: EvidenceBuilder) -> torch.Tensor | None:
 
 
 def fitted_calibration(
-    evidence: EvidenceBuilder, fusion: Fusion, events: Interactions, rows: Ints
+    evidence: EvidenceBuilder, fusion: Fusion, split: Split, rows: Ints
 ) -> Calibration:
-    """Calibration of the interaction task on held-out events of users kept apart for it."""
+    """Calibration of the interaction task on held-out events of users kept apart for it.
+
+    What follows within the horizon is looked up among events before the test only.
+    """
+    known_E = split.part != Part.TEST
+    rows = (np.cumsum(known_E) - 1)[rows]
+    events = split.events.select(known_E)
     shape = evidence.model.shape
     calibration = Calibration(shape.n_levels, len(shape.behaviours)).to(evidence.device)
     if "interaction" not in evidence.model.tasks or len(rows) == 0:
