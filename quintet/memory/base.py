@@ -14,7 +14,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.config import Config
+from quintet.config import Config as BaseConfig
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats, Interactions, Mask
 from quintet.registry import Registry
@@ -33,7 +33,7 @@ class Memory(ABC):
     #: whether it can stand in the fused model (cheap to fit and keep, works from the history alone)
     evidence: ClassVar[bool] = True
 
-    class Config(Config):
+    class Config(BaseConfig):
         """Settings of the memory."""
 
     def __init__(self, config: Config | None = None) -> None:

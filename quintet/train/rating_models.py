@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from quintet.config import Config, tunable
+from quintet.config import Config as BaseConfig
+from quintet.config import tunable
 from quintet.data.interactions import Interactions, Mask
 from quintet.errors import DataError, EmptyDataError, MissingExtraError, NotFittedError
 from quintet.memory.matrices import age
@@ -30,7 +31,7 @@ class RatingBaseline(ABC):
 
     name: ClassVar[str]
 
-    class Config(Config):
+    class Config(BaseConfig):
         """Settings of the model."""
 
     def __init__(self, config: Config | None = None) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from quintet.config import Config, apply_overrides, build, read_toml
+from quintet.config import Config as BaseConfig
+from quintet.config import apply_overrides, build, read_toml
 from quintet.errors import ConfigError
 from quintet.registry import Registry
 
@@ -25,7 +26,7 @@ class Source(ABC):
     #: one line for listings
     summary: ClassVar[str] = ""
 
-    class Config(Config):
+    class Config(BaseConfig):
         """Settings of the source."""
 
     def __init__(self, config: Config | None = None) -> None:

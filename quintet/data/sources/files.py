@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from quintet.config import Config
+from quintet.config import Config as BaseConfig
 from quintet.data.schema import Behaviour, ColumnType, DataSchema
 from quintet.data.sources.base import Source
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from quintet.data.dataset import Dataset
 
 
-class File(Config):
+class File(BaseConfig):
     """One file; ``columns`` maps canonical names to the file's own."""
 
     path: Path
@@ -82,7 +82,7 @@ class FilesSource(Source):
     name = "files"
     summary = "a data set on disk: the path of its TOML file or of one log"
 
-    class Config(Config):
+    class Config(BaseConfig):
         """Where the files lie and what they hold."""
 
         name: str = Field(default="files", description="what to call the data set")

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from quintet.config import Config
+from quintet.config import Config as BaseConfig
 from quintet.registry import Registry
 
 
@@ -22,7 +22,7 @@ class Backbone(nn.Module, ABC):
     #: whether the state at a position depends on that position and those before it only
     causal: ClassVar[bool] = True
 
-    class Config(Config):
+    class Config(BaseConfig):
         """Settings of the backbone."""
 
     def __init__(self, width: int, longest: int, config: Config | None = None) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from quintet.config import Config
+from quintet.config import Config as BaseConfig
 from quintet.data.features import FeatureTable
 from quintet.registry import Registry
 
@@ -27,7 +27,7 @@ class Modality(nn.Module, ABC):
 
     name: ClassVar[str]
 
-    class Config(Config):
+    class Config(BaseConfig):
         """Settings of the modality."""
 
     def __init__(self, width: int, config: Config | None = None) -> None:
