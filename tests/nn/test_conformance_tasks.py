@@ -241,7 +241,7 @@ def test_the_ratings_evidence_is_the_expected_levels_order(model: QuintetModel) 
     task = model.task("interaction").eval()
     torch.manual_seed(1)
     state_1D, item_ID = torch.randn(1, D), torch.randn(EVENTS.n_items, D)
-    features = {"user_log": torch.zeros(1, 7), "length": torch.zeros(1, 1)}
+    features = {"user_log": torch.zeros(1, 7), "context": torch.zeros(1, 4)}
     n = EVENTS.n_items
     pairs = task.pair_scores(
         state_1D.expand(n, -1),

@@ -143,3 +143,13 @@ def test_permuted_items_give_permuted_scores() -> None:
 
 def test_item_buckets() -> None:
     assert item_buckets(torch.tensor([0, 1, 4, 5, 100])).tolist() == [0, 1, 1, 2, 2]
+
+
+def test_new_items_get_the_weights_that_were_set_apart_for_them() -> None:
+    fusion = Fusion(torch.tensor([1.0, 2.0]), new_K=torch.tensor([0.0, 5.0]))
+    evidence = torch.tensor([[[1.0, 1.0], [1.0, 1.0]]])
+    context, bucket = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([0, 2])
+    # the new item: 0 · 1 + 5 · 1; the known one: 1 · 1 + 2 · 1
+    assert fusion(evidence, context, bucket).tolist() == [[5.0, 3.0]]
+    weights = fusion.item_weights(context, bucket)
+    torch.testing.assert_close((evidence * weights).sum(-1), fusion(evidence, context, bucket))

@@ -32,7 +32,7 @@ def trainer(checkpoints: Path | None, seed: int = 3, **settings) -> Trainer:
     dropout = {"layers": 1, "dropout": 0.2}
     model = model_of(data, backbone_settings=dropout, identity_dropout=0.2)
     events = prepared(data, model)
-    return Trainer(model, events, CONFIG, seed, checkpoints=checkpoints, **settings)
+    return Trainer(model, [events], CONFIG, seed, checkpoints=checkpoints, **settings)
 
 
 def validate(model: QuintetModel) -> float:

@@ -17,6 +17,8 @@ from quintet.errors import ConfigError, DataError
 from quintet.train.evaluate import evaluate_ranking
 from quintet.train.measure import write_predictions
 from quintet.train.pipeline import (
+    OTHER_PRIOR_WEIGHT,
+    PRIOR_WEIGHTS,
     TrainConfig,
     fit_memories,
     fitted_fusion,
@@ -143,7 +145,8 @@ def test_gates_without_targets_are_plain_weights(recommender) -> None:
     events = recommender.trained.events
     fusion = fitted_fusion(evidence, events, np.zeros(0, np.int64), TrainConfig())
     weight = fusion.weights(evidence.context(events.users([0, 1])))
-    torch.testing.assert_close(weight, torch.full_like(weight, 0.5))
+    plain = [PRIOR_WEIGHTS.get(name, OTHER_PRIOR_WEIGHT) for name in evidence.names]
+    torch.testing.assert_close(weight, torch.tensor(plain).expand_as(weight))
 
 
 # ---------------------------------------------------------------- settings and refusals

@@ -30,7 +30,7 @@ def test_supervised_events_get_their_own_rows() -> None:
     assert set(features) == set(labels) == set(model.tasks)
     for name in model.tasks:
         task = model.task(name)
-        for key, column in task.features(EVENTS).items():
+        for key, column in task.features(EVENTS, in_training=True).items():
             expected = torch.from_numpy(column[state_before(EVENTS)[rows]])
             assert torch.equal(features[name][key], expected), key
         for key, column in task.labels(EVENTS, DATA.users).items():
