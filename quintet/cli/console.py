@@ -126,7 +126,11 @@ def grid(title: str, rows: Rows, columns: Iterable[str] | None = None) -> Table:
     )
     for name in names:
         numeric = any(isinstance(row.get(name), int | float) for row in rows)
-        table.add_column(plain(name.replace("_", " ")), justify="right" if numeric else "left")
+        table.add_column(
+            plain(name.replace("_", " ")),
+            justify="right" if numeric else "left",
+            no_wrap=name == names[0],  # names are what people copy: other columns give way first
+        )
     for row in rows:
         table.add_row(*(Text(_shown(row.get(name))) for name in names))
     return table
