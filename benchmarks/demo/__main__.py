@@ -23,6 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.demo")
     parser.add_argument("--out", type=Path, default=Path("reports/demo"))
     parser.add_argument("--workers", type=int, default=max(1, min(4, os.cpu_count() or 1)))
+    parser.add_argument("--cold-draws", type=int, default=1, help="draws of left-out items")
     arguments = parser.parse_args()
     from benchmarks.demo import jobs, present
 
@@ -30,7 +31,7 @@ def main() -> None:
     started = time.perf_counter()
     arguments.out.mkdir(parents=True, exist_ok=True)
     audit = present.show_data(console)
-    answers, seconds = jobs.run_all(console, arguments.out, arguments.workers)
+    answers, seconds = jobs.run_all(console, arguments.out, arguments.workers, arguments.cold_draws)
     seconds["everything"] = time.perf_counter() - started
     memory = max(resource.getrusage(who).ru_maxrss for who in (0, -1)) / 1024
     present.show_and_write(console, arguments.out, answers, seconds, audit, memory, COMMAND)

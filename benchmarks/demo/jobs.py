@@ -15,7 +15,9 @@ from benchmarks.demo import ranking, setting, tasks
 from quintet.memory.base import MEMORIES
 
 
-def run_all(console: Console, out: Path, workers: int) -> tuple[dict[str, Any], dict[str, float]]:
+def run_all(
+    console: Console, out: Path, workers: int, cold_draws: int
+) -> tuple[dict[str, Any], dict[str, float]]:
     """All trainings and baselines, one thread a process.
 
     Two small runs side by side go faster than one on two threads.
@@ -38,7 +40,7 @@ def run_all(console: Console, out: Path, workers: int) -> tuple[dict[str, Any], 
             if name not in setting.NOT_BASELINES:
                 jobs[pool.submit(_timed, ranking.baseline_on_all, name)] = f"baseline {name}"
         jobs[pool.submit(_timed, tasks.over_time)] = "over time"
-        for draw in setting.COLD_DRAWS:
+        for draw in range(cold_draws):
             jobs[pool.submit(_timed, tasks.cold_items, draw)] = f"cold items {draw}"
         for tie_seed in setting.TIE_SEEDS:
             jobs[pool.submit(_timed, ranking.quintet_on, tie_seed, out)] = f"quintet {tie_seed}"

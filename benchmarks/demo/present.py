@@ -81,7 +81,7 @@ def show_and_write(
         if name != "quintet"
     }
     over_time, tasks, reliability = answers["over time"]
-    cold = [answers[f"cold items {draw}"] for draw in setting.COLD_DRAWS]
+    cold = [answers[name] for name in sorted(answers) if name.startswith("cold items")]
     tasks = {**tasks, "item": mean_of(cold) if len(cold) > 1 else cold[0]}
     console.rule("[bold]Ranking")
     console.print(ranking_table(models, paired))

@@ -16,7 +16,6 @@ TRIALS = 12
 #: memories that are quintet's own evidence, not baselines that people use
 NOT_BASELINES = ("trend", "content_ridge")
 COLD_SHARE = 0.05
-COLD_DRAWS = (0,)
 LIKE_AT = 4.0
 KS = (5, 10, 20)
 #: all of quintet's settings that differ from its defaults; none was chosen on test events

@@ -82,7 +82,9 @@ def tiles(results: Results) -> Html | None:
         bounds = f"{percent(gain.relative_low)} to {percent(gain.relative_high)}"
         found.insert(1, _tile(percent(gain.relative), f"against {name}", bounds, tone))
     if results.seconds:
-        found.append(_tile(duration(sum(results.seconds.values())), "for everything measured"))
+        # stages may run side by side: where the whole was timed, the sum says nothing
+        whole = results.seconds.get("everything", sum(results.seconds.values()))
+        found.append(_tile(duration(whole), "for everything measured"))
     return tag("div", *found, class_="tiles") if found else None
 
 
