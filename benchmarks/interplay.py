@@ -125,7 +125,7 @@ def show_and_write(
     measured: dict[str, dict[str, np.ndarray]], out: Path, seeds: int, seconds: float
 ) -> None:
     """A line a task and variant; differences are relative to all five, better is positive."""
-    console = Console()
+    console = Console(width=110)
     table = Table(title="Interplay of the tasks: gain over all five together", title_justify="left")
     for heading in ("figure", "variant", "value", "all five", "gain (95%)"):
         table.add_column(heading, justify="left" if heading in ("figure", "variant") else "right")
