@@ -94,9 +94,22 @@ def _tasks(results: Results) -> str:
         return ""
     lines = [_row(["task", "measured"]), _row(["---", "---"])]
     for task, metrics in results.tasks.items():
-        values = [f"{_label(name)} {_number(value)}" for name, value in metrics.items()]
-        lines.append(_row([task, ", ".join(values)]))
+        lines.append(_row([task, "<br>".join(_measured(metrics))]))
     return "\n".join(lines) + "\n"
+
+
+def _measured(metrics: dict[str, float | None]) -> list[str]:
+    """Name and value of every figure; ``NAME, low`` and ``NAME, high`` become its brackets."""
+    shown = []
+    for name, value in metrics.items():
+        if name.endswith((", low", ", high")):
+            continue
+        text = f"{_label(name)} {_number(value)}"
+        if f"{name}, low" in metrics:
+            ends = (_number(metrics[f"{name}, {end}"]) for end in ("low", "high"))
+            text += f" [{', '.join(ends)}]"
+        shown.append(text)
+    return shown
 
 
 def _row(cells: list[str]) -> str:
@@ -122,7 +135,9 @@ def _figure(figure: Figure | None) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value == int(value) and abs(value) >= 1 else f"{value:.4f}"
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ class Memory(ABC):
     name: ClassVar[str]
     #: whether items without training events can get a meaningful score
     scores_cold_items: ClassVar[bool] = False
+    #: whether every item gets a score of either sign, so that zero does not mean "no evidence"
+    dense: ClassVar[bool] = False
     #: whether it can stand in the fused model (cheap to fit and keep, works from the history alone)
     evidence: ClassVar[bool] = True
 

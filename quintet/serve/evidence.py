@@ -2,7 +2,8 @@
 
 Towers are standardised with closed-form moments over the warm catalogue (μ = h·m̄ and
 σ = √(hᵀΣh)), so that their weighted sum stays one inner product that an index can serve. Memories
-are divided by their largest score and compressed, which keeps "no evidence" at zero.
+are divided by their largest score and compressed, which keeps "no evidence" at zero; those that
+score every item, either way, are standardised too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from quintet.data.batch import collate, gap_buckets, newest_windows
-from quintet.data.interactions import Floats, Interactions
+from quintet.data.interactions import Floats, Interactions, Mask
 from quintet.data.states import Moments
 from quintet.memory.base import Memory
 from quintet.nn.content import Inputs
@@ -151,7 +152,11 @@ class EvidenceBuilder:
             for name, tower in self.towers.items()
         ]
         for memory in self.memories.values():
-            columns.append(torch.from_numpy(compressed(memory.score(histories))).to(self.device))
+            score_BI = memory.score(histories)
+            scaled_BI = (
+                standardised(score_BI, self.count_I > 0) if memory.dense else compressed(score_BI)
+            )
+            columns.append(torch.from_numpy(scaled_BI).to(self.device))
         if self._rates():
             columns.append(self._rating_evidence(states))
         popularity_I = torch.from_numpy(self.popularity_I).to(self.device)
@@ -170,6 +175,14 @@ class EvidenceBuilder:
         for start in range(0, histories.n_users, HISTORIES_PER_BLOCK):
             rows = np.arange(start, min(start + HISTORIES_PER_BLOCK, histories.n_users))
             yield rows, histories.users(rows)
+
+
+def standardised(score_BI: Floats, warm_I: Mask) -> Floats:
+    """Scores with mean 0 and variance 1 over the warm catalogue, for every row; flat rows are 0."""
+    warm_BW = score_BI[:, warm_I] if warm_I.any() else score_BI
+    mean_B1, scale_B1 = warm_BW.mean(1, keepdims=True), warm_BW.std(1, keepdims=True)
+    centred_BI = (score_BI - mean_B1) / np.maximum(scale_B1, 1e-12)
+    return np.where(scale_B1 > 1e-9, centred_BI, 0).astype(np.float32)
 
 
 def compressed(score_BI: Floats) -> Floats:

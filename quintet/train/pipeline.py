@@ -49,7 +49,7 @@ PRIOR_WEIGHTS = {"identity": 1.0, "transitions": 1.0, "ease": 1.0, "content": 0.
 OTHER_PRIOR_WEIGHT = 0.2
 #: items without any event are no validation target, so nothing can be fitted for them: attributes
 #: decide, the regularised regression before the towers, which know warm items by heart
-NEW_ITEM_WEIGHTS = {"content_ridge": 4.0, "identity": 0.3, "content": 0.3}
+NEW_ITEM_WEIGHTS = {"content_ridge": 1.0, "identity": 0.3, "content": 0.3}
 
 
 class TrainConfig(Config):

@@ -15,7 +15,7 @@ from quintet.data.states import Moments
 from quintet.memory.base import MEMORIES
 from quintet.nn.fusion import N_CONTEXT
 from quintet.serve import evidence as module
-from quintet.serve.evidence import EvidenceBuilder, Standardised, compressed
+from quintet.serve.evidence import EvidenceBuilder, Standardised, compressed, standardised
 from quintet.train.prepare import TrainingTables, prepared_inputs
 
 DATA = tables()
@@ -199,3 +199,13 @@ def test_one_tower_without_content() -> None:
     assert builder.names == ["identity", "transitions", "popularity"]
     assert builder.evidence(log()).shape == (EVENTS.n_users, N_ITEMS, 3)
     assert builder.states(Moments.newest(EVENTS)).shared_BD.shape[1] == SMALL["width"]
+
+
+def test_dense_scores_are_standardised_over_warm_items_alone() -> None:
+    score = np.array([[1.0, 3.0, 100.0], [2.0, 2.0, 2.0]], np.float32)
+    warm = np.array([True, True, False])
+    # warm mean 2 and deviation 1; a flat row says nothing
+    expected = [[-1.0, 1.0, 98.0], [0.0, 0.0, 0.0]]
+    assert standardised(score, warm).tolist() == expected
+    # without any warm item all of them set the scale
+    assert standardised(score[:1], np.zeros(3, np.bool_)).mean() == pytest.approx(0.0, abs=1e-6)
