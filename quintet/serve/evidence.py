@@ -152,16 +152,19 @@ class EvidenceBuilder:
             for name, tower in self.towers.items()
         ]
         for memory in self.memories.values():
-            score_BI = memory.score(histories)
-            scaled_BI = (
-                standardised(score_BI, self.count_I > 0) if memory.dense else compressed(score_BI)
-            )
-            columns.append(torch.from_numpy(scaled_BI).to(self.device))
+            columns.append(torch.from_numpy(self.recalled(memory, histories)).to(self.device))
         if self._rates():
             columns.append(self._rating_evidence(states))
         popularity_I = torch.from_numpy(self.popularity_I).to(self.device)
         columns.append(popularity_I.expand(histories.n_users, -1))
         return torch.stack(columns, dim=-1)
+
+    def recalled(self, memory: Memory, histories: Interactions) -> Floats:
+        """[B, I] a memory's scores on the scale that the gates know."""
+        score_BI = memory.score(histories)
+        if memory.dense:
+            return standardised(score_BI, self.count_I > 0)
+        return compressed(score_BI)
 
     def _rating_evidence(self, states: States) -> Tensor:
         task = self.model.task("interaction")

@@ -15,7 +15,6 @@ import torch
 
 from quintet.data.interactions import Floats, Interactions, Ints
 from quintet.memory.base import Memory
-from quintet.serve.evidence import compressed
 
 if TYPE_CHECKING:
     from quintet.serve.trained import Trained
@@ -124,7 +123,7 @@ def _column(trained: Trained, histories: Interactions, name: str) -> Floats:
     """[B, I] one kind of evidence."""
     evidence, memory = trained.scorer.evidence, _memory(trained, name)
     if memory is not None:
-        return compressed(memory.score(histories))
+        return evidence.recalled(memory, histories)
     column_BI = evidence.evidence(histories)[..., evidence.names.index(name)]
     return np.asarray(column_BI.cpu().numpy(), np.float32)
 
