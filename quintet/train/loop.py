@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +53,17 @@ OnStep = Callable[[int, int, float], None]
 Validate = Callable[[QuintetModel], float]
 
 
+@contextmanager
+def _deterministic(device: torch.device) -> Iterator[None]:
+    """On the CPU, add scattered gradients in one order: several threads add in any."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(before or device.type == "cpu")
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
 class Trainer:
     """Trains a model on prepared events.
 
@@ -93,6 +105,10 @@ class Trainer:
         Raises:
             CheckpointError: the checkpoint folder holds a damaged file or another run's.
         """
+        with _deterministic(self.model.bias_I.device):
+            return self._run()
+
+    def _run(self) -> Outcome:
         started = time.perf_counter()
         epoch, step = self._resume()
         total = self.config.epochs * self._steps_per_epoch()

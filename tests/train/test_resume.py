@@ -166,3 +166,14 @@ def test_a_gpu_gives_the_same_losses_and_gradients() -> None:
         for name, value in ours.items():
             assert theirs[name].device.type == "cuda"
             torch.testing.assert_close(theirs[name].cpu(), value, rtol=1e-3, atol=1e-4)
+
+
+def test_training_adds_in_one_order_and_leaves_torch_as_it_was() -> None:
+    seen: list[bool] = []
+    run = trainer(
+        None, on_step=lambda *_: seen.append(torch.are_deterministic_algorithms_enabled())
+    )
+    run.run()
+    assert seen
+    assert all(seen)
+    assert not torch.are_deterministic_algorithms_enabled()
