@@ -14,6 +14,12 @@
     │   └── SchemaVersionError written by a version that this one does not read
     ├── CheckpointError        a training checkpoint does not belong to this run
     ├── SourceError            a data source cannot be reached or verified
+    ├── RequestError           the service refuses a request
+    │   ├── InvalidRequestError   its body or its parameters cannot be used
+    │   ├── UnauthorizedError     no valid key came with it
+    │   ├── ForbiddenError        the key lacks the scope
+    │   ├── TooManyRequestsError  the key's rate or quota is used up
+    │   └── OverloadedError       more is asked at once than can be answered
     └── MissingExtraError      an optional dependency is not installed
 
 Each class carries the exit code of the command line and the status of the HTTP service, so that the
@@ -96,6 +102,51 @@ class SourceError(QuintetError):
     """A data source cannot be reached, or its checksum does not match."""
 
     exit_code = 8
+    http_status = 503
+
+
+class RequestError(QuintetError):
+    """The service refuses a request.
+
+    Attributes:
+        retry_after: seconds after which it may be tried again; None where that would not help.
+    """
+
+    exit_code = 10
+    http_status = 400
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class InvalidRequestError(RequestError):
+    """A body or a parameter cannot be used; the message never repeats what was sent."""
+
+    http_status = 422
+
+
+class UnauthorizedError(RequestError):
+    """No key came with the request, or none that is valid."""
+
+    http_status = 401
+
+
+class ForbiddenError(RequestError):
+    """The key lacks the scope that the route asks for."""
+
+    http_status = 403
+
+
+class TooManyRequestsError(RequestError):
+    """The key's rate or its quota is used up."""
+
+    http_status = 429
+
+
+class OverloadedError(RequestError):
+    """More is asked at once than the service can answer in time."""
+
     http_status = 503
 
 

@@ -28,6 +28,12 @@ CODES = {
     "SchemaVersionError": (6, 503),
     "CheckpointError": (7, 500),
     "SourceError": (8, 503),
+    "RequestError": (10, 400),
+    "InvalidRequestError": (10, 422),
+    "UnauthorizedError": (10, 401),
+    "ForbiddenError": (10, 403),
+    "TooManyRequestsError": (10, 429),
+    "OverloadedError": (10, 503),
     "MissingExtraError": (9, 501),
 }
 

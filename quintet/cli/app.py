@@ -11,7 +11,8 @@ from quintet.cli import answer, data, doctor, evaluate, recommend, settings, tra
 app = typer.Typer(
     help="One model that profiles, represents, predicts, ranks and chooses the strategy.",
     epilog="Exit codes: 0 done, 2 usage or settings, 3 data, 4 unknown id, 5 not fitted, 6 bundle, "
-    "7 checkpoint, 8 source, 9 optional dependency. QUINTET_DEBUG=1 shows tracebacks.",
+    "7 checkpoint, 8 source, 9 optional dependency, 10 request refused. "
+    "QUINTET_DEBUG=1 shows tracebacks.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
