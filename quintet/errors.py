@@ -14,6 +14,9 @@
     │   └── SchemaVersionError written by a version that this one does not read
     ├── CheckpointError        a training checkpoint does not belong to this run
     ├── SourceError            a data source cannot be reached or verified
+    ├── StoreError             a journal cannot be opened, read or written
+    │   ├── StoreBusyError     more waits to be written than the queue holds
+    │   └── CorruptStoreError  what stands in it does not match its checksums
     ├── RequestError           the service refuses a request
     │   ├── InvalidRequestError   its body or its parameters cannot be used
     │   ├── UnauthorizedError     no valid key came with it
@@ -103,6 +106,21 @@ class SourceError(QuintetError):
 
     exit_code = 8
     http_status = 503
+
+
+class StoreError(QuintetError):
+    """A journal cannot be opened, read or written; nothing of the call is acknowledged."""
+
+    exit_code = 11
+    http_status = 503
+
+
+class StoreBusyError(StoreError):
+    """More waits to be written than the queue holds; try again later."""
+
+
+class CorruptStoreError(StoreError):
+    """What stands in a journal, a key store or a backup does not match its checksums."""
 
 
 class RequestError(QuintetError):
