@@ -1,22 +1,83 @@
-"""A slate mixed by strategy: as much deepening and exploring as the person is about to do.
+"""From what a person is about to do to the mix of a slate and how much of it is left to chance.
 
 Each candidate is labelled with the strategy that meeting it next would show, by the same code that
-labels the log; the predicted shares become places in the slate.
+labels the log; the predicted shares become places in the slate, and the share of exploring the
+temperature of the draw.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quintet.config import Config, tunable
 from quintet.data.interactions import Floats, Interactions, Ints
 from quintet.data.states import Moments
 from quintet.data.strategies import STRATEGIES
 from quintet.nn.tasks.strategy import Strategy
+from quintet.serve.slate.bound import Limit
 
 if TYPE_CHECKING:
     from quintet.serve.trained import Trained
+
+#: what the policy is called in a slate's account
+STRATEGY = "strategy"
+
+
+class PolicyConfig(Config):
+    """How far the predicted strategy rules a slate.
+
+    Attributes:
+        mix: share of the places given out by strategy; the rest goes by score.
+        temperature: of the draw, in shares of the candidates' range of scores; 0 draws nothing.
+        exploring: temperature added for each unit of p(explore).
+    """
+
+    mix: float = tunable(0.0, low=0, high=1, description="share of places given by strategy")
+    temperature: float = tunable(0.0, low=0, high=1, description="of the draw, for everyone")
+    exploring: float = tunable(0.0, low=0, high=1, description="added times p(explore)")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the policy asks of one slate.
+
+    Attributes:
+        wishes: places for each strategy, kept as far as rules and candidates allow.
+        label_C: [C] index of each candidate's strategy; empty where there is none.
+        temperature: of the draw.
+    """
+
+    wishes: list[Limit]
+    label_C: Ints
+    temperature: float
+
+    def label(self, candidate: int) -> str:
+        """The strategy that a candidate serves; empty where none is known."""
+        return STRATEGIES[self.label_C[candidate]] if len(self.label_C) else ""
+
+
+def planned(config: PolicyConfig, share_A: Floats | None, label_C: Ints, k: int) -> Plan:
+    """The plan for one person.
+
+    Args:
+        config: the policy.
+        share_A: [A] probability of each strategy for the next event; None where unknown.
+        label_C: [C] strategy of each candidate; empty where unknown.
+        k: places in the slate.
+    """
+    if share_A is None or not len(label_C):
+        return Plan([], label_C, config.temperature)
+    exploring = float(share_A[STRATEGIES.index("explore")])
+    quota_A = places(share_A, round(config.mix * k))
+    wishes = [
+        Limit(f"{STRATEGY}: {STRATEGIES[index]}", label_C == index, int(quota))
+        for index, quota in enumerate(quota_A)
+        if quota
+    ]
+    return Plan(wishes, label_C, config.temperature + config.exploring * exploring)
 
 
 def mixed_slate(

@@ -1,0 +1,213 @@
+"""Lists that are good together, not only item by item: MMR, greedy DPP and calibration.
+
+All three are greedy: an item is worth its relevance and what it adds to the items already chosen,
+so that they can be mixed, and asked for one place at a time by whoever has rules to keep.
+
+Shapes: C candidates, K places, D width of vectors, G categories of interest.
+
+Sources: Carbonell and Goldstein, "The use of MMR", SIGIR 1998; Chen, Zhang and Zhou, "Fast greedy
+MAP inference for determinantal point process", NeurIPS 2018; Steck, "Calibrated recommendations",
+RecSys 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quintet.data.interactions import Ints
+
+Values = NDArray[np.float64]
+
+#: conditional variance below which an item is what is chosen already, seen from another side
+LEAST_VARIANCE = 1e-10
+#: share of the target mixed into the slate's distribution, so that no divergence is infinite (Steck)
+SMOOTHING = 0.01
+
+
+class Gain(Protocol):
+    """What each candidate adds to the items chosen so far."""
+
+    def values(self) -> Values:
+        """[C] the gain of each candidate as the next item."""
+
+    def add(self, chosen: int) -> None:
+        """Count a candidate as chosen."""
+
+
+class Dissimilarity:
+    """Maximal marginal relevance: minus the greatest similarity to an item chosen already.
+
+    ``-max_j∈S sim(i, j)``; 0 while nothing is chosen.
+    """
+
+    def __init__(self, similarity_CC: Values) -> None:
+        self.similarity_CC = similarity_CC
+        self.nearest_C: Values | None = None
+
+    def values(self) -> Values:
+        """See :class:`Gain`."""
+        if self.nearest_C is None:
+            return np.zeros(len(self.similarity_CC))
+        return -self.nearest_C
+
+    def add(self, chosen: int) -> None:
+        """See :class:`Gain`."""
+        row_C = self.similarity_CC[chosen]
+        self.nearest_C = row_C if self.nearest_C is None else np.maximum(self.nearest_C, row_C)
+
+
+class Volume:
+    """The log-determinant that each item adds to a kernel's principal minor.
+
+    ``log det L_{S+i} - log det L_S = log d_i²``, kept up to date in O(C) an item by growing the
+    Cholesky factor a row at a time (Chen et al. 2018, algorithm 1).
+    """
+
+    def __init__(self, kernel_CC: Values) -> None:
+        self.kernel_CC = kernel_CC
+        self.variance_C = np.array(np.diagonal(kernel_CC), np.float64)
+        self.factor_KC = np.zeros((8, len(kernel_CC)))
+        self.size = 0
+
+    def values(self) -> Values:
+        """See :class:`Gain`."""
+        logs: Values = np.log(np.maximum(self.variance_C, LEAST_VARIANCE))
+        return logs
+
+    def add(self, chosen: int) -> None:
+        """See :class:`Gain`."""
+        if self.size == len(self.factor_KC):
+            self.factor_KC = np.concatenate([self.factor_KC, np.zeros_like(self.factor_KC)])
+        deviation = np.sqrt(max(float(self.variance_C[chosen]), LEAST_VARIANCE))
+        done_KC = self.factor_KC[: self.size]
+        row_C = (self.kernel_CC[chosen] - done_KC[:, chosen] @ done_KC) / deviation
+        self.factor_KC[self.size] = row_C
+        self.size += 1
+        self.variance_C -= row_C**2
+        self.variance_C[chosen] = 0.0
+
+
+class Interests:
+    """Calibration: minus the divergence of the slate's categories from the person's interests.
+
+    ``-KL(p ‖ q̃)`` with p the interests, q the mean categories of the slate and the candidate, and
+    ``q̃ = .99 q + .01 p`` (Steck 2018, equations 4 to 6). Items without a category count as neutral.
+
+    Args:
+        share_CG: [C, G] categories of each candidate as shares that sum to 1, or to 0.
+        wanted_G: [G] the person's interests; they sum to 1.
+    """
+
+    def __init__(self, share_CG: Values, wanted_G: Values) -> None:
+        total = float(wanted_G.sum())
+        self.wanted_G = wanted_G / total if total > 0 else wanted_G
+        known_C = share_CG.sum(1) > 0
+        self.share_CG = np.where(known_C[:, None], share_CG, self.wanted_G)
+        self.sum_G = np.zeros(len(wanted_G))
+        self.size = 0
+
+    def values(self) -> Values:
+        """See :class:`Gain`."""
+        return -divergence(self.wanted_G, (self.sum_G + self.share_CG) / (self.size + 1))
+
+    def add(self, chosen: int) -> None:
+        """See :class:`Gain`."""
+        self.sum_G = self.sum_G + self.share_CG[chosen]
+        self.size += 1
+
+
+def divergence(wanted_G: Values, shown_NG: Values) -> Values:
+    """[N] ``KL(p ‖ .99 q + .01 p)`` of each distribution q from p, in nats."""
+    mixed_NG = (1 - SMOOTHING) * shown_NG + SMOOTHING * wanted_G
+    there = wanted_G > 0
+    ratio_NG = wanted_G[there] / mixed_NG[..., there]
+    result: Values = (wanted_G[there] * np.log(ratio_NG)).sum(-1)
+    return result
+
+
+class Mixture:
+    """Relevance and other gains in stated proportions.
+
+    ``(1 - Σ w) relevance_i + Σ w_g gain_g(i)``.
+
+    Raises:
+        ValueError: the weights do not lie between 0 and 1, or their sum is above 1.
+    """
+
+    def __init__(self, relevance_C: Values, gains: Sequence[tuple[float, Gain]] = ()) -> None:
+        total = sum(weight for weight, _ in gains)
+        if any(weight < 0 for weight, _ in gains) or total > 1:
+            raise ValueError(f"weights must be 0 or more and sum to 1 at most, not to {total:g}")
+        self.gains = [(weight, gain) for weight, gain in gains if weight > 0]
+        self.relevance_C = (1 - total) * relevance_C
+
+    @property
+    def fixed(self) -> bool:
+        """Whether gains never change: relevance is all there is."""
+        return not self.gains
+
+    def values(self) -> Values:
+        """See :class:`Gain`."""
+        total_C = self.relevance_C
+        for weight, gain in self.gains:
+            total_C = total_C + weight * gain.values()
+        return total_C
+
+    def add(self, chosen: int) -> None:
+        """See :class:`Gain`."""
+        for _, gain in self.gains:
+            gain.add(chosen)
+
+
+def greedy(gain: Gain, k: int) -> Ints:
+    """[K] the candidates in the order of greatest gain; equal gains in the candidates' order."""
+    free_C = np.ones(len(gain.values()), np.bool_)
+    order = np.zeros(min(k, len(free_C)), np.int64)
+    for place in range(len(order)):
+        order[place] = np.where(free_C, gain.values(), -np.inf).argmax()
+        free_C[order[place]] = False
+        gain.add(int(order[place]))
+    return order
+
+
+def mmr(relevance_C: Values, similarity_CC: Values, k: int, strength: float) -> Ints:
+    """[K] maximal marginal relevance: ``(1 - s) relevance_i - s max_j sim(i, j)``."""
+    return greedy(Mixture(relevance_C, [(strength, Dissimilarity(similarity_CC))]), k)
+
+
+def dpp(relevance_C: Values, similarity_CC: Values, k: int, strength: float) -> Ints:
+    """[K] greedy MAP of the process with kernel ``q_i sim(i, j) q_j``, ``q = e^{(1-s) r / 2s}``.
+
+    The same order as by ``(1 - s) Σ relevance + s log det sim`` (Chen et al. 2018, section 4.3);
+    a strength of 0 is the order of relevance.
+    """
+    return greedy(Mixture(relevance_C, [(strength, Volume(similarity_CC))]), k)
+
+
+def cosine(vectors: Sequence[NDArray[np.floating]]) -> Values:
+    """[C, C] mean cosine over several kinds of vectors [C, D]; positive semi-definite.
+
+    A candidate without a vector of one kind (all zero) is like nothing but itself there.
+    """
+    total = np.zeros((len(vectors[0]), len(vectors[0])))
+    for vector_CD in vectors:
+        length_C1 = np.linalg.norm(vector_CD, axis=1, keepdims=True)
+        unit_CD = np.asarray(vector_CD, np.float64) / np.where(length_C1 > 0, length_C1, 1)
+        total += unit_CD @ unit_CD.T
+    total /= len(vectors)
+    np.fill_diagonal(total, 1.0)
+    return total
+
+
+def scaled(score_C: NDArray[np.floating]) -> Values:
+    """[C] scores on the scale from 0 (the least) to 1 (the greatest); all 1 if they are equal."""
+    score = np.asarray(score_C, np.float64)
+    if not len(score):
+        return score
+    least, most = score.min(), score.max()
+    result: Values = (score - least) / (most - least) if most > least else np.ones_like(score)
+    return result

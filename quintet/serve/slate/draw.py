@@ -1,0 +1,214 @@
+"""The last stochastic step of a slate: a Plackett-Luce draw whose propensities are known.
+
+The first place goes to item i with probability ``e^{u_i / T} / Σ_j e^{u_j / T}`` over the items
+that may stand there, the second likewise over what is left, and so on. Hard rules mask BEFORE the
+draw, so that what a rule forbids has probability 0 and what is shown has the logged one.
+
+Two propensities are told apart (Saito and Joachims 2021 need the second, IPS per position the
+first): the *sequential* one of an item at its place given the places before it, and the *marginal*
+one of standing anywhere in the slate.
+
+Shapes: C candidates, K places, Q points of a quadrature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quintet.data.interactions import Ints
+from quintet.errors import ConfigError
+
+Values = NDArray[np.float64]
+Method = Literal["integral", "enumeration", "monte-carlo"]
+
+#: sequences that are enumerated at most
+MOST_SEQUENCES = 2_000
+#: slates drawn where marginals can neither be integrated nor enumerated
+DRAWS = 200
+#: points of the trapezoidal rule for each unit of log time
+POINTS_A_UNIT = 10
+
+DETERMINISTIC = (
+    "deterministic slate: what was not shown had no chance to be, so it has no support for "
+    "off-policy evaluation; draw it with a temperature above 0"
+)
+
+
+class Process(Protocol):
+    """Slates made one place at a time."""
+
+    def probabilities(self) -> Values | None:
+        """[C] of each candidate at the next place; None when the slate is complete."""
+
+    def take(self, chosen: int) -> None:
+        """Put a candidate at the next place."""
+
+
+@dataclass(frozen=True)
+class Marginal:
+    """The probability of each candidate to stand anywhere in the slate.
+
+    Attributes:
+        inclusion_C: [C] probabilities; their sum is the mean length of a slate.
+        method: "integral" and "enumeration" are exact, "monte-carlo" is estimated.
+        error_C: [C] standard errors; 0 where exact.
+    """
+
+    inclusion_C: Values
+    method: Method
+    error_C: Values
+
+
+def softmax(utility_C: Values, allowed_C: NDArray[np.bool_], temperature: float) -> Values:
+    """[C] probabilities of the next place; 0 where not allowed.
+
+    Raises:
+        ConfigError: the temperature is not positive.
+    """
+    if temperature <= 0:
+        raise ConfigError(f"temperature must be above 0 to draw, not {temperature:g}")
+    scaled_C = np.where(allowed_C, utility_C, -np.inf) / temperature
+    weight_C = np.exp(scaled_C - scaled_C[allowed_C].max())
+    return np.asarray(weight_C / weight_C.sum(), np.float64)
+
+
+def pick(probability_C: Values, rng: np.random.Generator) -> int:
+    """One candidate by the Gumbel-max trick: the greatest ``log p + noise``.
+
+    Noise is fresh at every place: utilities may change with what was chosen, and noise that was
+    looked at already would no longer be independent of the choice.
+    """
+    with np.errstate(divide="ignore"):
+        return int((np.log(probability_C) + rng.gumbel(size=len(probability_C))).argmax())
+
+
+def gumbel_top_k(
+    utility_C: Values, k: int, temperature: float, rng: np.random.Generator, draws: int = 1
+) -> Ints:
+    """[N, K] Plackett-Luce slates without rules: the k greatest ``u / T + Gumbel noise``, in order.
+
+    Equal in distribution to K draws one after the other (Yellott 1977; Kool et al. 2019).
+    """
+    noisy_NC = utility_C / temperature + rng.gumbel(size=(draws, len(utility_C)))
+    return np.argsort(-noisy_NC, axis=1, kind="stable")[:, :k].astype(np.int64)
+
+
+def sequential(utility_C: Values, order_K: Ints, temperature: float) -> Values:
+    """[K] the propensity of each place given those before it, without rules."""
+    free_C = np.ones(len(utility_C), np.bool_)
+    result = np.zeros(len(order_K))
+    for place, chosen in enumerate(order_K):
+        result[place] = softmax(utility_C, free_C, temperature)[chosen]
+        free_C[chosen] = False
+    return result
+
+
+def inclusion_integral(utility_C: Values, k: int, temperature: float) -> Values:
+    """[C] marginal inclusion of a plain Plackett-Luce draw, by its known integral.
+
+    Give item j an exponential clock of rate ``w_j = e^{u_j / T}``; the slate is the k first to
+    ring. Item i is in it if fewer than k others ring before it::
+
+        P(i) = ∫ w_i e^{-w_i t} P(#{j ≠ i : E_j < t} < k) dt
+
+    The count is Poisson-binomial: polynomials of the items before and after i are multiplied, which
+    adds positive numbers only. In ``log t`` the integrand falls off twice exponentially to the
+    right and exponentially to the left, where the trapezoidal rule converges geometrically.
+    """
+    n = len(utility_C)
+    if k >= n:
+        return np.ones(n)
+    log_rate_C = (utility_C - utility_C.max()) / temperature
+    slow = np.sort(log_rate_C)[::-1][min(k, n - 1)]  # the (k + 1)-th: more than k have rung after it
+    low, high = -np.logaddexp.reduce(log_rate_C) - 25.0, -slow + 5.0
+    x_Q, step = np.linspace(low, high, int((high - low) * POINTS_A_UNIT) + 2, retstep=True)
+    rung_QC = np.exp(x_Q[:, None] + log_rate_C)  # w t
+    silent_QC = np.exp(-rung_QC)
+    before_CQk = _counts(silent_QC, k)
+    after_CQk = _counts(silent_QC[:, ::-1], k)[::-1].cumsum(2)
+    fewer_CQ = (before_CQk * after_CQk[:, :, ::-1]).sum(2)
+    inclusion_C = (rung_QC.T * silent_QC.T * fewer_CQ).sum(1) * step
+    return np.asarray(np.clip(inclusion_C, 0.0, 1.0))
+
+
+def _counts(silent_QC: Values, k: int) -> Values:
+    """[C, Q, K] probability that m < k of the items BEFORE each one have rung."""
+    counts_Qk = np.zeros((len(silent_QC), k))
+    counts_Qk[:, 0] = 1.0
+    found = np.empty((silent_QC.shape[1], len(silent_QC), k))
+    for item, silent_Q in enumerate(silent_QC.T):
+        found[item] = counts_Qk
+        shifted_Qk = np.pad(counts_Qk[:, :-1], ((0, 0), (1, 0)))
+        counts_Qk = counts_Qk * silent_Q[:, None] + shifted_Qk * (1 - silent_Q[:, None])
+    return found
+
+
+def inclusion(
+    start: Callable[[], Process],
+    n: int,
+    rng: np.random.Generator,
+    *,
+    most_sequences: int = MOST_SEQUENCES,
+    draws: int = DRAWS,
+) -> Marginal:
+    """Marginal inclusion of any process of places: enumerated where small, else estimated.
+
+    Args:
+        start: makes the process anew.
+        n: how many candidates there are (C).
+        rng: of the estimate.
+        most_sequences: prefixes enumerated before giving up.
+        draws: slates of the estimate.
+    """
+    exact_C = _enumerated(start, n, most_sequences)
+    if exact_C is not None:
+        return Marginal(exact_C, "enumeration", np.zeros(n))
+    return estimated(start, n, rng, draws)
+
+
+def estimated(
+    start: Callable[[], Process], n: int, rng: np.random.Generator, draws: int
+) -> Marginal:
+    """Marginal inclusion by Monte Carlo.
+
+    Each drawn slate adds the probabilities of its places, not its choices: the same mean with less
+    variance (Rao-Blackwell).
+    """
+    sum_C, square_C = np.zeros(n), np.zeros(n)
+    for _ in range(draws):
+        process, own_C = start(), np.zeros(n)
+        while (probability_C := process.probabilities()) is not None:
+            own_C += probability_C
+            process.take(pick(probability_C, rng))
+        sum_C += own_C
+        square_C += own_C**2
+    mean_C = sum_C / draws
+    variance_C = np.maximum(square_C / draws - mean_C**2, 0) / max(draws - 1, 1)
+    return Marginal(np.clip(mean_C, 0, 1), "monte-carlo", np.sqrt(variance_C))
+
+
+def _enumerated(start: Callable[[], Process], n: int, most: int) -> Values | None:
+    """[C] the sum over all sequences; None where there are more than ``most``."""
+    inclusion_C = np.zeros(n)
+    open_prefixes: list[tuple[tuple[int, ...], float]] = [((), 1.0)]
+    met = 0
+    while open_prefixes:
+        prefix, weight = open_prefixes.pop()
+        process = start()
+        for chosen in prefix:
+            process.take(chosen)
+        probability_C = process.probabilities()
+        if probability_C is None:
+            continue
+        inclusion_C += weight * probability_C
+        follow = np.flatnonzero(probability_C)
+        met += len(follow)
+        if met > most:
+            return None
+        open_prefixes += [((*prefix, int(c)), weight * float(probability_C[c])) for c in follow]
+    return inclusion_C
