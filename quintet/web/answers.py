@@ -1,0 +1,203 @@
+"""Answers that are not lists: scores, neighbours, reasons, profiles. Used by the model's thread."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from quintet.data.interactions import Floats, Ints
+from quintet.data.states import Moments
+from quintet.data.strategies import STRATEGIES
+from quintet.errors import InvalidRequestError, UnknownIdError
+from quintet.nn.tasks.interaction import Interaction
+from quintet.serve.explain import explain
+from quintet.web.choosing import rows_of
+from quintet.web.lists import FALLBACKS, ListMaker, basis_of
+from quintet.web.live import Live
+from quintet.web.models import ExplainIn, ProfileEditIn, ScoreIn
+from quintet.web.people import Person, batch
+
+
+def score(lists: ListMaker, request: ScoreIn) -> dict[str, Any]:
+    """Fused scores, and calibrated probabilities given that the item is the next event.
+
+    Raises:
+        UnknownIdError: an item is not in the catalogue.
+    """
+    live = lists.holder.live
+    _, one, gone = lists.person(live, request.user_id, request.session_id)
+    rows = rows_of(live, request.items)
+    history = batch([one], len(live.trained.items))
+    fused = live.trained.scorer.scores(history)[0, rows]
+    values, behaviours = _calibrated(live, one, rows)
+    ids = live.trained.items.ids(rows)
+    basis = basis_of(live, one)
+    names = live.trained.model.shape.behaviours
+    return {
+        "model": live.version,
+        "delta_offset": lists.known.offset,
+        "basis": basis,
+        "fallback": gone or FALLBACKS[basis],
+        "items": [
+            {
+                "item_id": ids[index],
+                "score": round(float(fused[index]), 6),
+                "value": None if np.isnan(values[index]) else round(float(values[index]), 6),
+                "probabilities": {
+                    name: round(float(chance), 6)
+                    for name, chance in zip(names, behaviours[index], strict=False)
+                },
+            }
+            for index in range(len(rows))
+        ],
+    }
+
+
+@torch.no_grad()
+def _calibrated(live: Live, one: Person, rows: Ints) -> tuple[Floats, Floats]:
+    """[N] expected ratings and [N, B] chances of the behaviours; the state is computed once."""
+    trained = live.trained
+    task = trained.model.tasks["interaction"] if "interaction" in trained.model.tasks else None
+    if not isinstance(task, Interaction):
+        return np.full(len(rows), np.nan, np.float32), np.zeros((len(rows), 0), np.float32)
+    evidence = trained.scorer.evidence
+    now = Moments.newest(batch([one], len(trained.items)))
+    shared_ND = evidence.states(now).shared_BD.expand(len(rows), -1)
+    features = {
+        name: tensor.expand(len(rows), *tensor.shape[1:])
+        for name, tensor in evidence.task_features("interaction", now).items()
+    }
+    raw = task.pair_scores(shared_ND, features, torch.from_numpy(rows), evidence.tables.joint_ID)
+    scaled = trained.scorer.calibration(raw)
+    if not scaled.level_logit_NK.shape[1]:
+        values = np.full(len(rows), np.nan, np.float32)
+    else:
+        values = np.asarray(task.expected_value(scaled).numpy(), np.float32)
+    return values, np.asarray(scaled.behaviour_logit_NB.sigmoid().numpy(), np.float32)
+
+
+def similar(live: Live, item: str | int, k: int) -> dict[str, Any]:
+    """Items near to one; retired ones are left out.
+
+    Raises:
+        UnknownIdError: the item is not in the catalogue.
+    """
+    row = int(rows_of(live, [item])[0])
+    joint_ID = torch.nn.functional.normalize(live.trained.scorer.evidence.tables.joint_ID, dim=1)
+    similarity_I = joint_ID @ joint_ID[row]
+    similarity_I[row] = -2.0
+    similarity_I[torch.from_numpy(~live.offered_I)] = -2.0
+    best = similarity_I.topk(min(k, len(similarity_I)))
+    ids = live.trained.items.ids(best.indices.numpy())
+    found = [
+        {"item_id": one, "similarity": round(float(value), 4), "rank": rank}
+        for rank, (one, value) in enumerate(zip(ids, best.values, strict=True), 1)
+        if value > -2.0
+    ]
+    return {
+        "model": live.version,
+        "item_id": live.trained.items.ids([row])[0],
+        "items": found,
+    }
+
+
+def explained(lists: ListMaker, request: ExplainIn) -> dict[str, Any]:
+    """The strongest reasons, each with the events without which it would be weaker.
+
+    Raises:
+        UnknownIdError: the item is not in the catalogue.
+    """
+    live = lists.holder.live
+    _, one, _ = lists.person(live, request.user_id, request.session_id)
+    row = int(rows_of(live, [request.item_id])[0])
+    history = batch([one], len(live.trained.items))
+    return {
+        "model": live.version,
+        "delta_offset": lists.known.offset,
+        "basis": basis_of(live, one),
+        "item_id": live.trained.items.ids([row])[0],
+        "reasons": [asdict(reason) for reason in explain(live.trained, history, row)],
+    }
+
+
+def profile(lists: ListMaker, user: str | int, export: bool) -> dict[str, Any]:
+    """What the model makes of a person, and what they said of it.
+
+    Raises:
+        UnknownIdError: nothing is known of the person.
+    """
+    live = lists.holder.live
+    _, one, _ = lists.person(live, user, None)
+    if not len(one) and one.row < 0 and not one.edits:
+        raise UnknownIdError("nothing is known of this user")
+    shape, scorer = live.trained.model.shape, live.trained.scorer
+    now = Moments.newest(batch([one], len(live.trained.items)))
+    tasks = live.trained.model.tasks
+    wanted = one.edits.get("interests") or {}
+    interests = strategy = None
+    if "profile" in tasks and shape.interest is not None:
+        interests = _weights(shape.interest_names, scorer.interests(now)[0], wanted)
+    if "strategy" in tasks:
+        strategy = _weights(STRATEGIES, scorer.strategy(now)[0], {})
+    value = one.value[~np.isnan(one.value)]
+    counts = np.bincount(one.behaviour, minlength=len(shape.behaviours))
+    answer = {
+        "model": live.version,
+        "delta_offset": lists.known.offset,
+        "user_id": user,
+        "basis": basis_of(live, one),
+        "events": len(one),
+        "interests": interests or [],
+        "strategy": strategy or [],
+        "behaviours": dict(zip(shape.behaviours, counts.tolist(), strict=False)),
+        "mean_value": round(float(value.mean()), 4) if len(value) else None,
+        "edits": dict(one.edits),
+    }
+    return answer | {"history": _history(live, one)} if export else answer
+
+
+def _weights(
+    names: list[str], share: Floats, wanted: dict[str, float | None]
+) -> list[dict[str, Any]]:
+    order = np.argsort(-share, kind="stable")
+    return [
+        {
+            "name": names[index],
+            "weight": round(float(share[index]), 4),
+            "wanted": wanted.get(names[index]),
+        }
+        for index in order
+    ]
+
+
+def _history(live: Live, one: Person) -> list[dict[str, Any]]:
+    shape = live.trained.model.shape
+    ids = live.trained.items.ids(one.item)
+    return [
+        {
+            "item_id": ids[index],
+            "timestamp": int(one.time[index]) / 1e6,
+            "behaviour": shape.behaviours[one.behaviour[index]],
+            "scenario": shape.scenarios[one.scenario[index]],
+            "value": None if np.isnan(one.value[index]) else float(one.value[index]),
+        }
+        for index in range(len(one))
+    ]
+
+
+def check_edit(live: Live, changes: ProfileEditIn) -> None:
+    """Refuse an edit that could change nothing.
+
+    Raises:
+        InvalidRequestError: a category is not one of the model's.
+    """
+    names = set(live.trained.model.shape.interest_names)
+    if changes.interests and not set(changes.interests) <= names:
+        raise InvalidRequestError(f"interests: the categories are: {', '.join(sorted(names))}")
+    columns = live.trained.item_features.categories.values()
+    known = {name for column in columns for name in column.names}
+    if changes.mute_categories and not set(changes.mute_categories) <= known:
+        raise InvalidRequestError("mute_categories: not a category of the catalogue")

@@ -1,0 +1,84 @@
+"""The application: routes over a service, and what runs beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from quintet.errors import QuintetError
+from quintet.web.api import Gate, install
+from quintet.web.problems import problem
+from quintet.web.protocol import Limits
+from quintet.web.routes import ROUTES
+from quintet.web.security import Gatekeeper
+from quintet.web.service import Service
+from quintet.web.swapping import Swapper
+
+WATCH_SECONDS = 0.5
+
+
+def create_app(
+    service: Service,
+    keeper: Gatekeeper | None = None,
+    limits: Limits | None = None,
+    *,
+    access_log: bool = True,
+) -> FastAPI:
+    """The ASGI application.
+
+    Args:
+        service: what answers; started and closed with the application.
+        keeper: of the keys; everybody may do everything without one.
+        limits: of one request.
+        access_log: whether every request is a line of the log.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        del app
+        await service.start()
+        watching = asyncio.create_task(watch(service))
+        try:
+            yield
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+            await service.close()
+
+    app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
+    gate = Gate(
+        service,
+        keeper or Gatekeeper(),
+        limits or Limits(),
+        service.metrics,
+        service.log,
+        access_log,
+    )
+    install(app, gate, ROUTES)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        del request
+        return problem(error.status_code if isinstance(error, HTTPException) else 500)
+
+    app.add_exception_handler(HTTPException, refused)
+    return app
+
+
+async def watch(service: Service) -> None:
+    """Follow what other workers of the machine do: swaps and experiments."""
+    swapper = Swapper(service)
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        try:
+            await swapper.follow()
+            await service.build(service.experiments.refresh)
+            service.problems.pop("experiments", None)
+        except QuintetError as error:
+            service.problems["experiments"] = type(error).__name__

@@ -1,0 +1,69 @@
+"""Many requests, one pass through the model: whoever waits while it is busy goes together next.
+
+Nobody is made to wait for company: a lone request starts at once, and a batch is what has gathered
+while the one before was computed. The model is used by one thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class Batcher(Generic[In, Out]):
+    """Gathers requests for a function over several.
+
+    Args:
+        work: gives one result, or an exception, for each request; runs in ``thread``.
+        thread: of the model.
+        largest: of a batch.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Sequence[In]], Sequence[Out | Exception]],
+        thread: ThreadPoolExecutor,
+        largest: int = 32,
+    ) -> None:
+        self._work = work
+        self._thread = thread
+        self._largest = largest
+        self._waiting: deque[tuple[In, asyncio.Future[Out]]] = deque()
+        self._runner: asyncio.Task[None] | None = None
+
+    async def ask(self, request: In) -> Out:
+        """The result for one request; raises what the work gave for it."""
+        future: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, future))
+        if self._runner is None or self._runner.done():
+            self._runner = asyncio.create_task(self._run())
+        return await future
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            # who gave up meanwhile costs nothing
+            size = min(self._largest, len(self._waiting))
+            taken = [one for one in (self._waiting.popleft() for _ in range(size))]
+            taken = [one for one in taken if not one[1].done()]
+            if not taken:
+                continue
+            try:
+                results = await loop.run_in_executor(
+                    self._thread, self._work, [request for request, _ in taken]
+                )
+            except Exception as error:
+                results = [error] * len(taken)
+            for (_, future), result in zip(taken, results, strict=True):
+                if future.done():
+                    continue
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)

@@ -1,0 +1,101 @@
+"""Items that come, change and go while the service runs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from quintet.data.vocab import Vocabulary
+from quintet.errors import DataError, InvalidRequestError
+from quintet.serve.grown import attribute_table, ids_of
+from quintet.store import ItemUpsert, Journal
+from quintet.web.journaling import now
+from quintet.web.live import Holder, Live
+from quintet.web.models import ItemIn
+from quintet.web.owners import own_id
+
+
+def checked(live: Live, sent: Sequence[ItemIn]) -> list[ItemUpsert]:
+    """Items as the journal holds them, after a look at whether the model can read them.
+
+    Raises:
+        InvalidRequestError: an attribute is not a column of the catalogue, does not fit it, or an
+            item stands twice.
+    """
+    columns = live.trained.item_table.column_names
+    ids = [own_id(live.trained.items, one.item_id) for one in sent]
+    if len(set(ids)) != len(ids):
+        raise InvalidRequestError("items: an item stands twice")
+    for one in sent:
+        if not set(one.attributes) <= set(columns):
+            raise InvalidRequestError(f"items: attributes: the columns are: {', '.join(columns)}")
+    if not fits(live, ids, [one.attributes for one in sent]):
+        types = ", ".join(f"{f.name}: {f.type}" for f in live.trained.item_table.schema)
+        raise InvalidRequestError(f"items: an id or a value does not fit; the columns are: {types}")
+    return [
+        ItemUpsert(
+            upsert_id=secrets.token_hex(16),
+            item_id=item,
+            timestamp=now(),
+            attributes=one.attributes,
+            retired=one.retired,
+        )
+        for item, one in zip(ids, sent, strict=True)
+    ]
+
+
+def fits(live: Live, ids: Sequence[str | int], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the model can read these items."""
+    trained = live.base
+    try:
+        ids_of(trained, ids)
+        trained.item_encoder.transform(attribute_table(trained.item_table.schema, rows))
+    except DataError:
+        return False
+    return True
+
+
+def readable(live: Live, change: ItemUpsert) -> ItemUpsert | None:
+    """A change of the journal as this model can read it; None where it cannot.
+
+    A journal outlives bundles: columns may have gone since, and ids may have changed their type.
+    """
+    item = own_id(live.trained.items, change.item_id)
+    columns = set(live.base.item_table.column_names)
+    kept = {name: value for name, value in change.attributes.items() if name in columns}
+    if not _own_type(live.base.items, item) or not fits(live, [item], [kept]):
+        return None
+    return ItemUpsert(
+        upsert_id=change.upsert_id,
+        item_id=item,
+        timestamp=change.timestamp,
+        attributes=kept,
+        retired=change.retired,
+    )
+
+
+def _own_type(ids: Vocabulary, item: str | int) -> bool:
+    return isinstance(item, int) == ids.is_integer
+
+
+class Builder:
+    """Keeps the catalogue in step with the journal; used by one thread."""
+
+    def __init__(self, holder: Holder, journal: Journal) -> None:
+        self.holder = holder
+        self.journal = journal
+        self.offset = 0
+
+    def follow(self) -> int:
+        """Take in items written since the last look; gives how many."""
+        newest: dict[str | int, ItemUpsert] = {}
+        for entry in self.journal.read(after=self.offset, kinds=(ItemUpsert.kind,)):
+            self.offset = max(self.offset, entry.offset)
+            if isinstance(entry.record, ItemUpsert):
+                change = readable(self.holder.live, entry.record)
+                if change is not None:
+                    newest[change.item_id] = change
+        if newest:
+            self.holder.replace_items(list(newest.values()))
+        return len(newest)

@@ -1,0 +1,120 @@
+"""What the journal says of each person, kept in memory and followed as it grows.
+
+Any number of processes may write the journal: :meth:`Known.follow` reads what is new since the last
+look, so that an answer rests on every event that was acknowledged before it was asked for.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from quintet.serve.trained import Trained
+from quintet.store import Event, ItemUpsert, Journal, Owner, ProfileEdit
+from quintet.store.records import Erasure
+from quintet.web.live import Live
+from quintet.web.people import Person, person
+
+MOST_PEOPLE = 50_000
+MOST_RECORDS = 2_000
+OWN = (Event.kind, ProfileEdit.kind)
+FOLLOWED = (*OWN, ItemUpsert.kind, Erasure.kind)
+
+
+@dataclass
+class Kept:
+    """One owner's records: (offset, event), oldest first, and the edits laid over one another."""
+
+    events: list[tuple[int, Event]] = field(default_factory=list)
+    edits: dict[str, Any] = field(default_factory=dict)
+    erased: bool = False
+    made: dict[int, tuple[Trained, Person]] = field(default_factory=dict)
+
+    def add(self, offset: int, record: Event | ProfileEdit) -> None:
+        """A newer record."""
+        self.made.clear()
+        if isinstance(record, Event):
+            self.events.append((offset, record))
+        else:
+            self.edits = laid_over(self.edits, record.changes)
+
+
+def laid_over(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Edits with newer ones over them; null takes an entry back."""
+    made = {name: dict(value) for name, value in old.items()}
+    for name, value in new.items():
+        if not isinstance(value, Mapping):
+            made.pop(name, None)
+            continue
+        merged = {**made.get(name, {}), **value}
+        made[name] = {key: one for key, one in merged.items() if one is not None}
+    return {name: value for name, value in made.items() if value}
+
+
+class Known:
+    """People by owner; used by one thread.
+
+    Args:
+        journal: the truth.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.offset = journal.last_offset
+        self.items_changed = True
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+
+    def follow(self) -> None:
+        """Take in what was written since; raises what the journal raises."""
+        newest = self.journal.last_offset
+        if newest == self.offset:
+            return
+        for entry in self.journal.read(after=self.offset, kinds=FOLLOWED):
+            record = entry.record
+            if isinstance(record, Event | ProfileEdit):
+                kept = self._kept.get(record.owner.text)
+                if kept is not None:
+                    kept.add(entry.offset, record)
+            elif isinstance(record, ItemUpsert):
+                self.items_changed = True
+            else:
+                self._kept.clear()  # a tombstone does not say whose it is
+            newest = max(newest, entry.offset)
+        self.offset = newest
+
+    def of(self, owner: Owner, live: Live, row: int) -> Person:
+        """What is known of an owner, as ``live`` reads it; ``row`` in its users, or -1."""
+        kept = self.kept(owner)
+        trained = live.trained
+        held = kept.made.get(id(trained))
+        if held is not None and held[0] is trained:
+            return held[1]
+        events = [event for offset, event in kept.events if offset > live.base_offset]
+        made = person(trained, -1 if kept.erased else row, events, kept.edits)
+        if len(kept.made) > 4:  # models come and go
+            kept.made.clear()
+        kept.made[id(trained)] = (trained, made)
+        return made
+
+    def kept(self, owner: Owner) -> Kept:
+        """The records of an owner."""
+        key = owner.text
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+            return found
+        made = Kept(erased=self.journal.was_erased(owner))
+        for entry in self.journal.read_owner(owner, limit=MOST_RECORDS, kinds=OWN):
+            # what is beyond the offset comes again when the journal is followed
+            if entry.offset <= self.offset and isinstance(entry.record, Event | ProfileEdit):
+                made.add(entry.offset, entry.record)
+        self._kept[key] = made
+        if len(self._kept) > MOST_PEOPLE:
+            self._kept.popitem(last=False)
+        return made
+
+    def forget(self, owner: Owner) -> None:
+        """Drop what is kept of an owner; it is read again when asked for."""
+        self._kept.pop(owner.text, None)

@@ -1,0 +1,256 @@
+"""The model that answers now: a bundle, the items added since, and how both are swapped.
+
+A :class:`Live` is never changed once it answers; a new item or a new bundle makes a new one, and
+one assignment puts it in place. Whoever is in the middle of an answer ends it with the one that it
+began with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quintet.bundle import MANIFEST
+from quintet.data.interactions import Mask
+from quintet.errors import BundleError, ConfigError, CorruptBundleError, QuintetError
+from quintet.serve.grown import Prepared, grown, prepared
+from quintet.serve.recommender import Recommender
+from quintet.serve.trained import Trained
+from quintet.store import ItemUpsert
+
+Id = str | int
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+LEAST_SHARED = 0.5
+PROBED_USERS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Live:
+    """A model ready to answer.
+
+    Attributes:
+        version: the first digits of the sha256 of the bundle's manifest.
+        folder: of the bundle.
+        base: as the bundle holds it.
+        prepared: features of its catalogue.
+        recommender: over the catalogue as it stands now.
+        offered_I: [I] items that may be recommended; retired ones may not.
+        base_offset: last journal offset that the bundle was trained on.
+        upserts: attributes of items added or changed since, by id.
+        retired: ids that may not be recommended.
+        masks: made for filters, kept while the catalogue stands.
+        texts: index of the items' texts, made when a query first comes.
+    """
+
+    version: str
+    folder: Path
+    base: Trained
+    prepared: Prepared
+    recommender: Recommender
+    offered_I: Mask
+    base_offset: int
+    upserts: Mapping[Id, Mapping[str, Any]] = field(default_factory=dict)
+    retired: frozenset[Id] = frozenset()
+    masks: dict[Any, Any] = field(default_factory=dict)
+    texts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def trained(self) -> Trained:
+        """The model over the catalogue as it stands now."""
+        return self.recommender.trained
+
+    def with_items(self, changes: Iterable[ItemUpsert]) -> Live:
+        """The same model after items were added, changed or retired.
+
+        Raises:
+            DataError: an attribute does not fit its column.
+        """
+        upserts, retired = dict(self.upserts), set(self.retired)
+        for change in changes:
+            item = change.item_id
+            if change.retired:
+                retired.add(item)
+            else:
+                retired.discard(item)
+                upserts[item] = change.attributes
+        same = upserts == self.upserts
+        trained = self.trained if same else grown(self.base, self.prepared, upserts)[0]
+        return Live(
+            self.version,
+            self.folder,
+            self.base,
+            self.prepared,
+            self.recommender if same else Recommender(trained),
+            _offered(trained, retired),
+            self.base_offset,
+            upserts,
+            frozenset(retired),
+        )
+
+
+def _offered(trained: Trained, retired: Iterable[Id]) -> Mask:
+    offered_I = np.ones(len(trained.items), np.bool_)
+    rows = trained.items.rows(list(retired))
+    offered_I[rows[rows >= 0]] = False
+    return offered_I
+
+
+def load_live(folder: Path) -> Live:
+    """Load and probe a bundle.
+
+    Raises:
+        BundleError: there is none, it is damaged, or its answers are not numbers.
+    """
+    manifest = folder / MANIFEST
+    version = hashlib.sha256(manifest.read_bytes()).hexdigest()[:12] if manifest.is_file() else ""
+    trained = Trained.load(folder)
+    _check_finite(trained, folder)
+    live = Live(
+        version,
+        folder,
+        trained,
+        prepared(trained),
+        Recommender(trained),
+        _offered(trained, ()),
+        int(trained.run.get("journal_offset", 0)),
+    )
+    _probe(live)
+    return live
+
+
+def _check_finite(trained: Trained, folder: Path) -> None:
+    for name, memory in trained.memories.items():
+        for key, values in memory.state().items():
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                raise CorruptBundleError(f"{folder}: memory {name}: {key} is not finite")
+    if len(trained.count_I) != len(trained.items) or not np.isfinite(trained.count_I).all():
+        raise CorruptBundleError(f"{folder}: the counts do not fit the catalogue")
+
+
+def _probe(live: Live) -> None:
+    """Ask for some known and an unknown person: what comes back must be numbers."""
+    trained = live.trained
+    try:
+        rows = np.arange(min(PROBED_USERS, len(trained.users)))
+        histories = trained.events.users(rows)
+        scores = trained.scorer.scores(histories) if len(rows) else np.zeros((0, 0))
+        nobody = live.recommender.histories([None])
+        unknown = trained.scorer.scores(nobody)
+    except QuintetError:
+        raise
+    except Exception as error:
+        raise CorruptBundleError(
+            f"{live.folder}: its parts do not fit together ({type(error).__name__})"
+        ) from error
+    if not (np.isfinite(scores).all() and np.isfinite(unknown).all()):
+        raise CorruptBundleError(f"{live.folder}: its scores are not finite")
+
+
+class Holder:
+    """Holds the live model, the one before, and bundles of experiments beside them.
+
+    Args:
+        folder: of the first bundle; others are looked for beside it.
+
+    Raises:
+        BundleError: it cannot be served.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.shelf = folder.absolute().parent
+        self._lock = threading.Lock()
+        self._live = load_live(folder.absolute())
+        self._previous: Live | None = None
+        self._beside: dict[str, Live] = {}
+
+    @property
+    def live(self) -> Live:
+        """What answers now."""
+        return self._live
+
+    @property
+    def previous(self) -> Live | None:
+        """What answered before; kept whole, so that a rollback takes no time."""
+        return self._previous
+
+    def beside(self, name: str | None) -> Live | None:
+        """The model of an experiment's arm, if it is loaded."""
+        return self._beside.get(name) if name is not None else None
+
+    def all_live(self) -> list[Live]:
+        """Every model that may answer."""
+        return [self._live, *self._beside.values()]
+
+    def find(self, name: str) -> Path:
+        """The bundle of this name on the shelf.
+
+        Raises:
+            ConfigError: it is no name, or leads elsewhere.
+            BundleError: there is none.
+        """
+        if not NAME.fullmatch(name) or ".." in name:
+            raise ConfigError("a bundle is named by letters, digits, '.', '_' and '-'")
+        folder = self.shelf / name
+        if folder.is_symlink() or folder.resolve().parent != self.shelf.resolve():
+            raise ConfigError("a bundle must lie in the folder of the first one")
+        if not folder.is_dir():
+            raise BundleError("there is no bundle of this name")
+        return folder
+
+    def candidate(self, folder: Path) -> Live:
+        """Load a bundle that might follow the live one, with the same items added.
+
+        Raises:
+            BundleError: it is damaged, or its catalogue is another one.
+        """
+        made = load_live(folder)
+        live = self._live
+        mine = set(live.base.items.values.to_pylist())
+        shared = len(mine & set(made.base.items.values.to_pylist()))
+        if shared < LEAST_SHARED * len(mine):
+            raise BundleError(
+                f"it knows {shared:,} of the {len(mine):,} items served now: another catalogue"
+            )
+        return carried(live, made)
+
+    def swap(self, made: Live) -> Live:
+        """Put a model in place; gives the one before."""
+        with self._lock:
+            former, self._live = self._live, made
+            self._previous = former
+            return former
+
+    def replace_items(self, changes: list[ItemUpsert]) -> None:
+        """Add, change and retire items in every model that may answer."""
+        with self._lock:
+            self._live = self._live.with_items(changes)
+            self._beside = {name: one.with_items(changes) for name, one in self._beside.items()}
+            if self._previous is not None:
+                self._previous = self._previous.with_items(changes)
+
+    def keep_beside(self, names: Iterable[str]) -> None:
+        """Load the bundles of experiments and drop those that none needs."""
+        wanted = {name: self._beside.get(name) for name in names}
+        loaded = {name: one or self.candidate(self.find(name)) for name, one in wanted.items()}
+        with self._lock:
+            self._beside = loaded
+
+
+def carried(live: Live, made: Live) -> Live:
+    """A new model with the items that were added to, changed in or retired from the live one."""
+    changes = [
+        ItemUpsert(upsert_id="carried", item_id=item, timestamp=0, attributes=attributes)
+        for item, attributes in live.upserts.items()
+    ]
+    changes += [
+        ItemUpsert(upsert_id="carried", item_id=item, timestamp=0, retired=True)
+        for item in live.retired
+    ]
+    return made.with_items(changes) if changes else made

@@ -1,0 +1,387 @@
+"""What goes in and what comes out, typed; the service, its documentation and the client share it.
+
+Requests are strict: ``true`` is no number, ``"10"`` is no number, and unknown fields are refused.
+Answers may grow: a client ignores fields that it does not know.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+LONGEST_ID = 512
+MOST_ITEMS = 1000
+MOST_EVENTS = 1000
+
+
+def _clean(value: str | int) -> str | int:
+    if isinstance(value, int):
+        if not -(2**63) < value < 2**63:
+            raise ValueError("a whole number must fit in 64 bits")
+        return value
+    if not value or len(value) > LONGEST_ID:
+        raise ValueError(f"must hold 1 to {LONGEST_ID} characters")
+    if any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value):
+        raise ValueError("must not hold control characters or half a surrogate pair")
+    return value
+
+
+Id = Annotated[str | int, AfterValidator(_clean)]
+TextId = Annotated[str, AfterValidator(_clean)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Text = Annotated[str, StringConstraints(max_length=4096)]
+K = Annotated[int, Field(ge=1, le=MOST_ITEMS)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Request(BaseModel):
+    """Base of what is asked."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Answer(BaseModel):
+    """Base of what is answered."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+
+
+# ---------------------------------------------------------------- events
+
+
+class EventIn(Request):
+    """Something that a person did with an item."""
+
+    event_id: TextId | None = Field(default=None, description="makes a repetition harmless")
+    user_id: Id | None = None
+    session_id: TextId | None = Field(default=None, description="the owner where nobody is known")
+    item_id: Id
+    behaviour: TextId | None = None
+    scenario: TextId | None = None
+    timestamp: Finite | None = Field(
+        default=None, ge=-9e9, le=9e9, description="seconds since 1970 UTC; now when absent"
+    )
+    value: Finite | None = None
+    price: Finite | None = None
+    query: Text | None = None
+    device: TextId | None = None
+    request_id: TextId | None = Field(default=None, description="the answer that showed the item")
+    position: int | None = Field(default=None, ge=1, le=10_000)
+    propensity: Finite | None = Field(default=None, gt=0, le=1)
+
+
+class EventBatch(Request):
+    """Several events, stored together or not at all."""
+
+    events: list[EventIn] = Field(min_length=1, max_length=MOST_EVENTS)
+
+
+class EventOut(Answer):
+    """What became of an event."""
+
+    event_id: str
+    offset: int
+    outcome: Literal["new", "duplicate", "conflict"]
+
+
+class EventsOut(Answer):
+    """All of them are on disk, but those in conflict."""
+
+    request_id: str
+    accepted: int
+    duplicates: int
+    conflicts: int
+    unknown_items: int = Field(description="kept, but the model knows nothing of the item")
+    events: list[EventOut]
+
+
+# ---------------------------------------------------------------- recommend
+
+
+class Filter(Request):
+    """A condition on a column of the catalogue."""
+
+    column: TextId
+    any_of: list[str | int | Finite] | None = Field(default=None, max_length=200)
+    at_least: Finite | None = None
+    at_most: Finite | None = None
+
+
+class RecommendIn(Request):
+    """Who asks for what."""
+
+    user_id: Id | None = None
+    session_id: TextId | None = None
+    history: list[Id] | None = Field(
+        default=None, max_length=500, description="items met, oldest first, instead of what is kept"
+    )
+    k: K = 10
+    scenario: TextId | None = None
+    query: Text | None = None
+    context: dict[str, str | int | Finite | bool | None] = Field(
+        default_factory=dict, max_length=32, description="kept out of the logs; read by rules"
+    )
+    filters: list[Filter] = Field(default_factory=list, max_length=16)
+    candidates: list[Id] | None = Field(default=None, min_length=1, max_length=MOST_ITEMS)
+    exclude_seen: bool = True
+    rules: Name | None = Field(default=None, description="name of a rule set")
+    slate: bool | None = Field(default=None, description="mix by the predicted strategy")
+    exploration: Finite | None = Field(
+        default=None, ge=0, le=10, description="temperature of the draw; 0 is pure order"
+    )
+    reasons: bool = True
+
+
+class ReasonOut(Answer):
+    """One kind of evidence."""
+
+    evidence: str
+    text: str
+    contribution: float
+    because: list[str | int] = Field(default_factory=list)
+
+
+class ItemOut(Answer):
+    """One recommended item."""
+
+    item_id: str | int
+    rank: int
+    score: float
+    propensity: float | None = Field(description="null where nothing was drawn at random")
+    strategy: str | None = None
+    reasons: list[ReasonOut] = Field(default_factory=list)
+
+
+class RecommendOut(Answer):
+    """A list, and all that is needed to learn from it later."""
+
+    request_id: str
+    user_id: str | int | None
+    session_id: str | None
+    model: str
+    delta_offset: int = Field(description="journal offset up to which events are in this answer")
+    basis: str
+    fallback: str | None = Field(description="why the answer is not personal; null where it is")
+    policy: str
+    propensity_note: str | None = Field(default=None, description="why propensities are null")
+    arms: dict[str, str] = Field(default_factory=dict)
+    moves: list[dict[str, Any]] = Field(default_factory=list, description="what rules did")
+    exposure: Literal["durable", "failed"]
+    items: list[ItemOut]
+
+
+# ---------------------------------------------------------------- score, similar, explain
+
+
+class ScoreIn(Request):
+    """Pairs of one person and several items."""
+
+    user_id: Id | None = None
+    session_id: TextId | None = None
+    items: list[Id] = Field(min_length=1, max_length=MOST_ITEMS)
+
+
+class ScoredItem(Answer):
+    """Calibrated answers for an item, given that it is the next event."""
+
+    item_id: str | int
+    score: float
+    value: float | None
+    probabilities: dict[str, float]
+
+
+class ScoreOut(Answer):
+    """Scores in the order asked."""
+
+    request_id: str
+    model: str
+    delta_offset: int
+    basis: str
+    fallback: str | None
+    items: list[ScoredItem]
+
+
+class SimilarItem(Answer):
+    """A near item."""
+
+    item_id: str | int
+    similarity: float
+    rank: int
+
+
+class SimilarOut(Answer):
+    """Items near to one."""
+
+    request_id: str
+    model: str
+    item_id: str | int
+    items: list[SimilarItem]
+
+
+class ExplainIn(Request):
+    """Why this item for this person?"""
+
+    user_id: Id | None = None
+    session_id: TextId | None = None
+    item_id: Id
+
+
+class ExplainOut(Answer):
+    """The strongest reasons, with the events of the history that they rest on."""
+
+    request_id: str
+    model: str
+    delta_offset: int
+    basis: str
+    item_id: str | int
+    reasons: list[ReasonOut]
+
+
+# ---------------------------------------------------------------- people
+
+
+class ProfileEditIn(Request):
+    """What a person says of their own profile; null takes an entry back."""
+
+    interests: dict[TextId, Annotated[float, Field(ge=0, le=1)] | None] | None = Field(
+        default=None, max_length=100, description="wanted share of a category, from 0 to 1"
+    )
+    mute_items: dict[TextId, bool | None] | None = Field(default=None, max_length=200)
+    mute_categories: dict[TextId, bool | None] | None = Field(default=None, max_length=100)
+    forget_items: dict[TextId, bool | None] | None = Field(
+        default=None, max_length=200, description="as if they had never been met"
+    )
+
+
+class Interest(Answer):
+    """A share from 0 to 1."""
+
+    name: str
+    weight: float
+    wanted: float | None = None
+
+
+class ProfileOut(Answer):
+    """What the model makes of a person, and what they said of it."""
+
+    request_id: str
+    model: str
+    delta_offset: int
+    user_id: str | int
+    basis: str
+    events: int
+    interests: list[Interest]
+    strategy: list[Interest]
+    behaviours: dict[str, int]
+    mean_value: float | None
+    edits: dict[str, Any]
+    history: list[dict[str, Any]] | None = Field(default=None, description="in an export")
+
+
+class ErasedOut(Answer):
+    """The receipt of an erasure."""
+
+    request_id: str
+    offset: int
+    digest: str
+    records: int
+    unreached: list[str]
+    note: str
+
+
+# ---------------------------------------------------------------- items
+
+
+class ItemIn(Request):
+    """An item to add, to change, or to retire."""
+
+    item_id: Id
+    attributes: dict[TextId, Any] = Field(default_factory=dict, max_length=100)
+    retired: bool = False
+
+
+class ItemsIn(Request):
+    """Several items."""
+
+    items: list[ItemIn] = Field(min_length=1, max_length=MOST_ITEMS)
+
+
+class ItemsOut(Answer):
+    """They are on disk and take part in the next answer."""
+
+    request_id: str
+    model: str
+    offset: int
+    added: int
+    changed: int
+    retired: int
+    catalogue: int
+    seconds: float
+
+
+# ---------------------------------------------------------------- experiments and models
+
+
+class ArmIn(Request):
+    """What an arm changes; nothing is the control."""
+
+    name: Name
+    weight: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+    model: Name | None = Field(default=None, description="a bundle beside the live one")
+    rules: Name | None = None
+    slate: bool | None = None
+    exploration: Finite | None = Field(default=None, ge=0, le=10)
+
+
+class ExperimentIn(Request):
+    """Arms and who takes part."""
+
+    name: Name
+    arms: list[ArmIn] = Field(min_length=2, max_length=20)
+    traffic: Annotated[float, Field(gt=0, le=1)] = 1.0
+    active: bool = True
+
+
+class ExperimentsOut(Answer):
+    """All experiments."""
+
+    request_id: str
+    experiments: list[dict[str, Any]]
+
+
+class ModelIn(Request):
+    """Which bundle to serve; without a name, the one before (a rollback)."""
+
+    name: Name | None = None
+    rollback: bool = False
+
+
+class ModelOut(Answer):
+    """What is served."""
+
+    request_id: str
+    model: str
+    bundle: str
+    previous: str | None
+    items: int
+    seconds: float
+
+
+class HealthOut(Answer):
+    """Whether the service answers, and what hinders it."""
+
+    status: Literal["ok", "unavailable"]
+    model: str | None = None
+    offset: int | None = None
+    problems: list[str] = Field(default_factory=list)
+
+
+class Problem(Answer):
+    """An error (RFC 9457)."""
+
+    title: str
+    status: int
+    detail: str | None = None
+    request_id: str | None = None
+    errors: list[dict[str, Any]] | None = None

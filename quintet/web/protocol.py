@@ -1,0 +1,193 @@
+"""HTTP/1.1 with limits: what a client may send, and how long it may take over it.
+
+uvicorn alone keeps a connection open for as long as a client dribbles, and takes headers and bodies
+of any size. Here every phase has a deadline, and what is too large is answered at once and closed,
+before it is in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may cost.
+
+    Attributes:
+        header_bytes: of the request line and all headers.
+        body_bytes: of the body.
+        header_seconds: from the first byte, or from connecting, to the end of the headers.
+        body_seconds: from there to the end of the body.
+        write_seconds: a client may leave an answer unread.
+        answer_seconds: to answer, after the whole request has come.
+    """
+
+    header_bytes: int = 16_384
+    body_bytes: int = 2_000_000
+    header_seconds: float = 5.0
+    body_seconds: float = 10.0
+    write_seconds: float = 10.0
+    answer_seconds: float = 10.0
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with :class:`Limits`."""
+
+    limits = Limits()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        self._header_bytes = 0
+        self._body_bytes = 0
+        self._unparsed = 0
+        self._in_message = False
+        self._in_head = True
+        self._refused = False
+
+    # ------------------------------------------------------------------ deadlines
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """See :class:`asyncio.Protocol`."""
+        super().connection_made(transport)
+        self._arm(self.limits.header_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self._disarm()
+        if self._unread is not None:
+            self._unread.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser until something is refused; then nothing more is read."""
+        if self._refused:
+            return
+        self._unparsed += len(data)
+        super().data_received(data)
+        # the parser tells of a header only when it is whole: an endless one would grow unseen
+        if self._in_head and self._unparsed > self.limits.header_bytes:
+            self._refuse(431)
+
+    def pause_writing(self) -> None:
+        """The client does not read: give it some time, then drop it."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.limits.write_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _arm(self, seconds: float) -> None:
+        self._disarm()
+        self._deadline = self.loop.call_later(seconds, self._too_slow)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_slow(self) -> None:
+        if self._in_message:
+            self._refuse(408)
+        else:
+            self.transport.close()
+
+    # ------------------------------------------------------------------ what the parser meets
+
+    def on_message_begin(self) -> None:
+        """A request starts."""
+        super().on_message_begin()
+        self._header_bytes = self._body_bytes = 0
+        self._in_message = self._in_head = True
+        self._arm(self.limits.header_seconds)
+
+    def on_url(self, url: bytes) -> None:
+        """Count the request line."""
+        if self._fits(len(url)):
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count a header."""
+        if self._fits(len(name) + len(value) + 4):
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Refuse by what the headers say, else let the body come."""
+        self._in_head = False
+        if self._refused:
+            return
+        for name, value in self.headers:
+            if name == b"content-length" and _length(value) > self.limits.body_bytes:
+                return self._refuse(413)
+            if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+                return self._refuse(415)
+        self._arm(self.limits.body_seconds)
+        return super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Count the body."""
+        if self._refused:
+            return
+        self._body_bytes += len(body)
+        if self._body_bytes > self.limits.body_bytes:
+            self._refuse(413)
+            return
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request has come whole."""
+        self._disarm()
+        self._in_message, self._in_head, self._unparsed = False, True, 0
+        if not self._refused:
+            super().on_message_complete()
+
+    def _fits(self, more: int) -> bool:
+        self._header_bytes += more
+        if self._header_bytes > self.limits.header_bytes:
+            self._refuse(431)
+        return not self._refused
+
+    def _refuse(self, status: int) -> None:
+        """Answer with a status and close, unless an answer is already under way."""
+        if self._refused or self.transport.is_closing():
+            return
+        self._refused = True
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True  # whoever waits for the body must not wait on
+            cycle.message_event.set()
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            phrase = http.HTTPStatus(status).phrase
+            body = f'{{"title":"{phrase}","status":{status}}}'.encode()
+            head = (
+                f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/problem+json\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+        self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """What cannot be parsed; ``msg`` is uvicorn's own."""
+        if not self._refused:
+            super().send_400_response(msg)
+
+
+def _length(value: bytes) -> int:
+    return int(value) if value.isdigit() and len(value) < 16 else 1 << 62
+
+
+def limited(limits: Limits) -> Callable[..., asyncio.Protocol]:
+    """The protocol class with these limits, as uvicorn's ``http`` setting takes it."""
+    return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits})

@@ -1,0 +1,232 @@
+"""What the service does, apart from HTTP: models in, models out.
+
+Two threads beside the event loop: one owns the model and all that is known of people, the other
+builds (new bundles, new items). The journal has threads of its own. Nothing blocks the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+from quintet.errors import OverloadedError, QuintetError
+from quintet.store import Appended, Journal, Outcome, Record
+from quintet.web import answers, items, journaling, models
+from quintet.web.batching import Batcher
+from quintet.web.experiments import Experiments
+from quintet.web.known import Known
+from quintet.web.lists import Ask, ListMaker, Made
+from quintet.web.live import Holder
+from quintet.web.telemetry import Log, Metrics
+
+T = TypeVar("T")
+encode = msgspec.json.Encoder().encode
+
+
+@dataclass
+class Settings:
+    """How much at once.
+
+    Attributes:
+        batch: lists made in one go, at most.
+        waiting: requests under way at once; above, they are turned away at once.
+        seed: of the draws; fresh every time when absent.
+    """
+
+    batch: int = 32
+    waiting: int = 256
+    seed: int | None = None
+
+
+class Service:
+    """Answers, over a model, a journal and experiments."""
+
+    def __init__(
+        self,
+        holder: Holder,
+        journal: Journal,
+        experiments: Experiments,
+        *,
+        settings: Settings | None = None,
+        metrics: Metrics | None = None,
+        log: Log | None = None,
+    ) -> None:
+        self.holder = holder
+        self.journal = journal
+        self.experiments = experiments
+        self.settings = settings or Settings()
+        self.metrics = metrics or Metrics()
+        self.log = log or Log(None)
+        self.known = Known(journal)
+        self.lists = ListMaker(holder, self.known, experiments, self.settings.seed)
+        self.ask_thread = ThreadPoolExecutor(1, "quintet-model")
+        self.build_thread = ThreadPoolExecutor(1, "quintet-build")
+        self.builder = items.Builder(holder, journal)
+        self.batcher = Batcher(self._make, self.ask_thread, self.settings.batch)
+        self.draining = False
+        self.problems: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Take in the items of the journal, and say which model went live."""
+        await self.build(self.builder.follow)
+        await self.record([journaling.deployment(self.holder.live)])
+        self.metrics.loaded.set(time.time())
+
+    async def close(self) -> None:
+        """Let the threads end their work, then close the journal."""
+        self.draining = True
+        await asyncio.to_thread(self.ask_thread.shutdown)
+        await asyncio.to_thread(self.build_thread.shutdown)
+        await asyncio.to_thread(self.journal.close)
+
+    # ------------------------------------------------------------------ threads
+
+    async def think(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Run on the model's thread, with the newest events."""
+
+        def run() -> T:
+            self.known.follow()
+            return work(*arguments)
+
+        return await asyncio.get_running_loop().run_in_executor(self.ask_thread, run)
+
+    async def build(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Run on the builder's thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.build_thread, work, *arguments)
+
+    async def record(self, records: Sequence[Record]) -> list[Appended]:
+        """On disk when it returns; raises what the journal raises."""
+        try:
+            done = await asyncio.wrap_future(self.journal.submit(records))
+        except QuintetError as error:
+            self.problems["journal"] = type(error).__name__
+            raise
+        self.problems.pop("journal", None)
+        return done
+
+    # ------------------------------------------------------------------ lists
+
+    def _make(self, asks: Sequence[Ask]) -> list[Made | Exception]:
+        made = self.lists.make(asks)
+        if self.known.items_changed:  # another process may have added some
+            self.known.items_changed = False
+            self.build_thread.submit(self.builder.follow)
+        return made
+
+    async def recommend(self, request: models.RecommendIn, request_id: str) -> bytes:
+        """A list as JSON, its exposure on disk."""
+        made = await self.batcher.ask(Ask(request, request_id))
+        kept = "durable"
+        try:
+            await self.record([made.exposure])
+        except QuintetError:
+            kept = "failed"
+            made.answer["exposure"] = kept
+        metrics = self.metrics
+        metrics.exposures.labels(kept).inc()
+        metrics.basis.labels(made.answer["basis"]).inc()
+        metrics.length.observe(made.length)
+        metrics.score.observe(made.top)
+        metrics.popularity.observe(made.popularity)
+        return encode(made.answer)
+
+    # ------------------------------------------------------------------ events
+
+    async def events(self, events: Sequence[models.EventIn], request_id: str) -> dict[str, Any]:
+        """Store events; the next answer reflects them."""
+        live = self.holder.live
+        records = [journaling.event(live, one) for one in events]
+        try:
+            done = await self.record(records)
+        except QuintetError as error:
+            if error.http_status < 500:
+                raise
+            raise OverloadedError("the events could not be stored; send them again", 1.0) from None
+        counts = dict.fromkeys(Outcome, 0)
+        for one in done:
+            counts[one.outcome] += 1
+            self.metrics.events.labels(one.outcome.value).inc()
+        rows = live.trained.items.rows([one.item_id for one in records])
+        unknown = int((rows < 0).sum())
+        self.metrics.unknown.inc(unknown)
+        self.metrics.offset.set(self.journal.last_offset)
+        return {
+            "request_id": request_id,
+            "accepted": counts[Outcome.NEW],
+            "duplicates": counts[Outcome.DUPLICATE],
+            "conflicts": counts[Outcome.CONFLICT],
+            "unknown_items": unknown,
+            "events": [
+                {"event_id": record.event_id, "offset": one.offset, "outcome": one.outcome.value}
+                for record, one in zip(records, done, strict=True)
+            ],
+        }
+
+    # ------------------------------------------------------------------ the other answers
+
+    async def score(self, request: models.ScoreIn) -> dict[str, Any]:
+        """Calibrated answers for one person and several items."""
+        return await self.think(answers.score, self.lists, request)
+
+    async def similar(self, item: str, k: int) -> dict[str, Any]:
+        """Items near to one."""
+        return await self.think(answers.similar, self.holder.live, item, k)
+
+    async def explain(self, request: models.ExplainIn) -> dict[str, Any]:
+        """Why an item."""
+        return await self.think(answers.explained, self.lists, request)
+
+    async def profile(self, user: str | int, *, export: bool = False) -> dict[str, Any]:
+        """What is made of a person."""
+        return await self.think(answers.profile, self.lists, user, export)
+
+    async def edit(self, user: str | int, changes: models.ProfileEditIn) -> dict[str, Any]:
+        """Store an edit; the next answer keeps to it."""
+        await self.think(answers.check_edit, self.holder.live, changes)
+        await self.record([journaling.edit(self.holder.live, user, changes)])
+        return await self.profile(user)
+
+    async def erase(self, user: str | int) -> dict[str, Any]:
+        """Make everything of a user unreadable, and forget it."""
+        owner = journaling.user_owner(self.holder.live, user)
+        # a tombstone is only written where something is held: the bundle's events need one too
+        await self.record([journaling.farewell(owner)])
+        receipt = await asyncio.to_thread(self.journal.erase, owner)
+        await self.think(self.known.forget, owner)
+        return {
+            "offset": receipt.offset,
+            "digest": receipt.digest,
+            "records": receipt.n_records,
+            "unreached": list(receipt.unreached),
+            "note": "journal and state hold nothing more; what the bundle was trained on is no "
+            "longer used in answers and leaves its files with the next training",
+        }
+
+    # ------------------------------------------------------------------ items and models
+
+    async def upsert(self, request: models.ItemsIn) -> dict[str, Any]:
+        """Store items and let them take part."""
+        started = time.perf_counter()
+        before = self.holder.live
+        upserts = await self.build(items.checked, before, request.items)
+        done = await self.record(upserts)
+        await self.build(self.builder.follow)
+        live = self.holder.live
+        rows = before.trained.items.rows([one.item_id for one in request.items])
+        retired = sum(one.retired for one in request.items)
+        return {
+            "model": live.version,
+            "offset": max(one.offset for one in done),
+            "added": int((rows < 0).sum()),
+            "changed": int((rows >= 0).sum()) - retired,
+            "retired": retired,
+            "catalogue": len(live.trained.items),
+            "seconds": round(time.perf_counter() - started, 4),
+        }
