@@ -12,7 +12,7 @@ never be shown a new record at n or below.
 **Erasable**: what belongs to an owner is stored encrypted under a key of that owner alone. Erasing
 destroys the key; the records stay as blanks, so that offsets keep their meaning.
 
-The conformance kit (``tests/store/kit.py``) holds every store to these four.
+The conformance kit (``tests/store/test_conformance.py``) holds every store to these four.
 
 Where the journal is used from several processes or machines, open a Redis or PostgreSQL store; a
 SQLite store belongs to one process, and a second one is refused.
@@ -30,7 +30,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from quintet.errors import ConfigError
-from quintet.store.records import Owner, Record
+from quintet.store.records import Erasure, Owner, Record
 
 
 class Outcome(Enum):
@@ -154,8 +154,15 @@ class Journal(ABC):
         """
 
     @abstractmethod
+    def is_tombstone_of(self, erasure: Erasure, owner: Owner) -> bool:
+        """Whether a tombstone is this owner's."""
+
     def was_erased(self, owner: Owner) -> bool:
-        """Whether a tombstone of this owner stands in the journal."""
+        """Whether a tombstone of this owner stands in the journal; reads all tombstones."""
+        return any(
+            isinstance(entry.record, Erasure) and self.is_tombstone_of(entry.record, owner)
+            for entry in self.read(kinds=[Erasure.kind])
+        )
 
     @abstractmethod
     def backup(self, folder: str | Path, keys: str | Path | None = None) -> int:

@@ -1,0 +1,122 @@
+"""Backups of a journal: all rows in one file, and a manifest that tells whether it is whole.
+
+They hold no key. A plain file copy of a store's folder would: use :meth:`Journal.backup`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from quintet.errors import CorruptStoreError, StoreError
+from quintet.files import write_json_atomic
+from quintet.store.frame_log import FrameLog, pages
+from quintet.store.key_file import KeyFile
+from quintet.store.keys import Key
+from quintet.store.seal import Sealed, keyed_hash
+
+RECORDS, MANIFEST = "records.log", "manifest.json"
+FORMAT = 1
+
+
+def fingerprint(pepper: bytes) -> str:
+    """Tells two peppers apart and tells nothing of them."""
+    return keyed_hash(pepper, b"fingerprint").hex()
+
+
+def write(folder: Path, rows: Iterable[Sealed], last_offset: int, pepper: bytes) -> None:
+    """Write a backup; one that stood there holds until the new one is whole.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".records.", dir=folder))
+        try:
+            log = FrameLog(work / RECORDS)
+            try:
+                for page in pages(rows):
+                    log.append(page)
+            finally:
+                log.close()
+            digest = _digest(work / RECORDS)
+            manifest = {
+                "format": FORMAT,
+                "last_offset": last_offset,
+                "bytes": (work / RECORDS).stat().st_size,
+                "sha256": digest,
+                "keys": fingerprint(pepper),
+            }
+            name = f"records-{digest[:16]}.log"
+            (work / RECORDS).replace(folder / name)
+            write_json_atomic(folder / MANIFEST, manifest | {"file": name})
+            for old in folder.glob("records-*.log"):
+                if old.name != name:
+                    old.unlink()
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        raise StoreError(f"backup to {folder}: {error.strerror}") from None
+
+
+def read(folder: Path, pepper: bytes) -> Iterator[Sealed]:
+    """The rows of a backup, once it is known to be whole.
+
+    Raises:
+        StoreError: there is none, or it belongs to other keys.
+        CorruptStoreError: it is damaged.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf8"))
+        path = folder / str(manifest["file"])
+        whole = (
+            manifest["format"] == FORMAT
+            and path.stat().st_size == manifest["bytes"]
+            and _digest(path) == manifest["sha256"]
+        )
+    except FileNotFoundError as error:
+        raise StoreError(f"no backup in {folder}: {error.filename} is missing") from None
+    except (ValueError, KeyError, TypeError):
+        raise CorruptStoreError(f"{folder / MANIFEST} is damaged") from None
+    if not whole:
+        raise CorruptStoreError(f"{path} does not match its manifest; use another backup")
+    if manifest["keys"] != fingerprint(pepper):
+        raise StoreError(
+            f"the backup in {folder} was sealed with other keys; give the copy made of them (keys=)"
+        )
+    log = FrameLog(path)
+    try:
+        yield from log.scan()
+        if log.last_offset != manifest["last_offset"]:
+            raise CorruptStoreError(f"{path} ends at offset {log.last_offset}")
+    finally:
+        log.close()
+
+
+def read_keys(path: Path) -> tuple[bytes, list[Key]]:
+    """Pepper and keys of a copy.
+
+    Raises:
+        StoreError: there is none.
+        CorruptStoreError: it is damaged.
+    """
+    if not path.exists():
+        raise StoreError(f"no copy of the keys at {path}")
+    copy = KeyFile([path])
+    try:
+        return copy.pepper, copy.everything()
+    finally:
+        copy.close()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        digest = sha256()
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,158 @@
+"""One writer thread for many callers: what waits is written together and flushed once.
+
+While one group is on its way to the disk the next one gathers, so groups grow with the load and
+nobody waits for a timer. Erasures and backups take their turn in the same queue: what was submitted
+before them is on disk when they start.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from quintet.errors import StoreBusyError, StoreError
+from quintet.store.base import Appended
+from quintet.store.records import Record
+
+#: a record and its canonical bytes
+Encoded = tuple[Record, bytes]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Records of one call, stored together or not at all."""
+
+    records: list[Encoded]
+    future: Future[list[Appended]]
+
+
+@dataclass(slots=True)
+class Task:
+    """Something else that the writer thread does in its turn."""
+
+    work: Callable[[], Any]
+    future: Future[Any]
+
+
+class Writer:
+    """The thread and its bounded queue.
+
+    Args:
+        commit: writes the batches of a group durably and returns the answers of each.
+        capacity: records that may wait.
+        group: records written at once, at most (a batch is never parted).
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Batch]], list[list[Appended]]],
+        capacity: int,
+        group: int,
+    ) -> None:
+        self._commit = commit
+        self._capacity, self._group = capacity, group
+        self._waiting: deque[Batch | Task] = deque()
+        self._n_waiting = 0
+        self._closed = False
+        self._wake = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="quintet-journal", daemon=True)
+        self._thread.start()
+
+    def submit(self, records: list[Encoded]) -> Future[list[Appended]]:
+        """Queue a batch.
+
+        Raises:
+            StoreBusyError: too many records wait; nothing was queued.
+            StoreError: closed.
+        """
+        batch = Batch(records, Future())
+        with self._wake:
+            self._check_open()
+            # an empty queue takes any batch, or a large one could never be written
+            if self._waiting and self._n_waiting + len(records) > self._capacity:
+                raise StoreBusyError(
+                    f"{self._n_waiting} records wait to be written and the queue holds "
+                    f"{self._capacity}; try again later"
+                )
+            self._waiting.append(batch)
+            self._n_waiting += len(records)
+            self._wake.notify()
+        return batch.future
+
+    def call(self, work: Callable[[], Any]) -> Any:
+        """Run ``work`` on the writer thread, after what waits now; returns its result.
+
+        Raises:
+            StoreError: closed; and whatever ``work`` raises.
+        """
+        task = Task(work, Future())
+        with self._wake:
+            self._check_open()
+            self._waiting.append(task)
+            self._wake.notify()
+        return task.future.result()
+
+    def close(self) -> None:
+        """Finish what waits, then stop."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("the journal is closed")
+
+    def _run(self) -> None:
+        while (work := self._next()) is not None:
+            if isinstance(work, Task):
+                _settle(work.future, work.work)
+            else:
+                self._write(work)
+
+    def _next(self) -> list[Batch] | Task | None:
+        """The next group or task; None once closed and empty."""
+        with self._wake:
+            while not self._waiting:
+                if self._closed:
+                    return None
+                self._wake.wait()
+            first = self._waiting.popleft()
+            if isinstance(first, Task):
+                return first
+            group, size = [first], len(first.records)
+            while self._waiting and size < self._group:
+                following = self._waiting[0]
+                if isinstance(following, Task):
+                    break
+                self._waiting.popleft()
+                group.append(following)
+                size += len(following.records)
+            self._n_waiting -= size
+            return group
+
+    def _write(self, group: list[Batch]) -> None:
+        live = [batch for batch in group if batch.future.set_running_or_notify_cancel()]
+        if not live:
+            return
+        try:
+            answers = self._commit(live)
+        except Exception as error:
+            for batch in live:
+                batch.future.set_exception(error)
+        else:
+            for batch, answer in zip(live, answers, strict=True):
+                batch.future.set_result(answer)
+
+
+def _settle(future: Future[Any], work: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(work())
+    except Exception as error:
+        future.set_exception(error)

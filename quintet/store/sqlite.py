@@ -1,0 +1,238 @@
+"""The embedded store: SQLite in a folder of one process, with a second copy of every record.
+
+A group of records is appended to a log of frames and flushed, then committed to the database
+(write-ahead log, ``synchronous=FULL``). Whichever of the two a crash, a full disk or a truncation
+leaves behind is made whole from the other when the folder is opened, or before the next write.
+
+apsw brings a SQLite of its own: many an interpreter's has the WAL-reset bug, fixed in 3.51.3.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pydantic import Field
+
+from quintet.config import build
+from quintet.errors import CorruptStoreError, MissingExtraError, StoreError
+from quintet.store.base import Entry
+from quintet.store.disk import FolderLock
+from quintet.store.frame_log import PAGE, FrameLog, pages
+from quintet.store.key_file import KeyFile
+from quintet.store.seal import NOBODY, Sealed
+from quintet.store.sealed_journal import RacedError, SealedJournal
+
+try:
+    import apsw
+
+    from quintet.store.sqlite_file import SQLiteFile
+except ImportError:
+    raise MissingExtraError("the journal", "serve") from None
+
+TAIL = 8192
+Result = TypeVar("Result")
+
+
+class SQLiteJournal(SealedJournal):
+    """A journal in a folder; see the module's docstring.
+
+    Args:
+        folder: made if missing.
+        config: see :class:`Config`.
+
+    Raises:
+        StoreError: another process holds the folder, or the disk refuses.
+        CorruptStoreError: both copies lack something, or the keys are not this journal's.
+    """
+
+    class Config(SealedJournal.Config):
+        """Settings of the embedded store."""
+
+        keys: str = Field(
+            default="", description="folder of the keys; by default keys/ in the store's"
+        )
+        mirror: str = Field(
+            default="", description="folder of the second copy, on another disk if any"
+        )
+        vfs: str = Field(default="", description="name of a registered SQLite file layer")
+
+    def __init__(self, folder: str | Path, config: Config | None = None) -> None:
+        settings = config if config is not None else self.Config()
+        self.folder = Path(folder)
+        self._mirror = Path(settings.mirror or self.folder) / "records.log"
+        self._vfs = settings.vfs
+        self._tail: list[Entry] = []
+        self._tail_lock = threading.Lock()
+        self._failed = self._closed = False
+        try:
+            self._lock = FolderLock(self.folder)
+        except OSError as error:
+            raise StoreError(f"{self.folder}: {error.strerror}") from None
+        keys = Path(settings.keys or self.folder / "keys")
+        try:
+            held = KeyFile([keys / "keys.bin", keys / "keys.mirror"])
+            self._open_files(held)
+            super().__init__(held, settings)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    @classmethod
+    def open(cls, folder: Path, values: Mapping[str, Any]) -> Self:
+        """A journal with settings by name.
+
+        Raises:
+            ConfigError: a setting is unknown; and what the constructor raises.
+        """
+        return cls(folder, build(cls.Config, values, where="store"))
+
+    @property
+    def last_offset(self) -> int:
+        """See :attr:`Journal.last_offset`."""
+        return self._last
+
+    # ------------------------------------------------------------------ opening and mending
+
+    def _open_files(self, keys: KeyFile) -> None:
+        """Open both copies and make each whole from the other."""
+        try:
+            log = FrameLog(self._mirror)
+            file, salvaged = SQLiteFile.open_or_replace(self.folder / "journal.sqlite", self._vfs)
+            file.check_keys(keys.pepper)
+            log.trust(*file.log_mark())
+            last = file.last_offset()
+            for page in pages(row for row in log.scan() if row.offset > last):
+                file.insert(_readable(page, keys), (log.size, log.last_offset))
+            self._refill(log, file, salvaged)
+        except (OSError, apsw.Error) as error:
+            raise _refused(self.folder, error) from None
+        self._log, self._file, self._last = log, file, file.last_offset()
+        self._failed = False
+
+    @staticmethod
+    def _refill(log: FrameLog, file: SQLiteFile, salvaged: Sequence[Sealed]) -> None:
+        """Give the log what only the database has, or both what was saved of a damaged one."""
+        saved = sorted(salvaged, key=lambda row: row.offset)
+        for page in pages(row for row in saved if row.offset > log.last_offset):
+            log.append(page)
+            file.insert(page, (log.size, log.last_offset))
+        while rows := file.rows(log.last_offset, PAGE, None):
+            log.append(rows)
+        file.set_log_mark((log.size, log.last_offset))
+
+    def _mend(self) -> None:
+        """After a failed write: open everything anew, so that nothing half written counts.
+
+        Until that succeeds, what was open before serves those who read.
+        """
+        assert isinstance(self.keys, KeyFile)
+        file, log = self._file, self._log
+        self._open_files(self.keys)
+        with suppress(apsw.Error):
+            file.close()
+        log.close()
+
+    # ------------------------------------------------------------------ rows
+
+    def _find(self, ids: Sequence[bytes]) -> dict[bytes, Sealed]:
+        if self._failed:
+            self._mend()
+        return self._guard(lambda: self._file.find(ids))
+
+    def _write(self, rows: Sequence[Sealed]) -> None:
+        if rows[0].offset != self._last + 1:
+            raise RacedError
+        before = self._log.size, self._log.last_offset
+        try:
+            self._log.append(rows)
+            self._file.insert(rows, (self._log.size, self._log.last_offset))
+        except (OSError, apsw.Error) as error:
+            self._failed = True
+            with suppress(OSError):
+                self._log.cut(*before)
+            raise _refused(self.folder, error) from None
+        self._last = rows[-1].offset
+
+    def _rows(self, after: int, limit: int, codes: Collection[int] | None) -> list[Sealed]:
+        return self._guard(lambda: self._file.rows(after, limit, codes))
+
+    def _owner_rows(
+        self, token: bytes, limit: int | None, codes: Collection[int] | None
+    ) -> list[Sealed]:
+        return self._guard(lambda: self._file.owner_rows(token, limit, codes))
+
+    def _blank(self, token: bytes) -> None:
+        with self._tail_lock:
+            self._tail = []
+        self._guard(lambda: self._file.blank(token))
+
+    def _guard(self, work: Callable[[], Result]) -> Result:
+        try:
+            return work()
+        except (apsw.CorruptError, apsw.NotADBError):
+            raise CorruptStoreError(
+                f"{self.folder}: the database is damaged; it is mended when it is opened anew"
+            ) from None
+        except apsw.Error as error:
+            raise _refused(self.folder, error) from None
+
+    # ------------------------------------------------------------------ the newest entries
+
+    def _remember(self, entries: list[Entry]) -> None:
+        with self._tail_lock:
+            if self._tail and self._tail[-1].offset + 1 != entries[0].offset:
+                self._tail = []
+            self._tail += entries
+            if len(self._tail) > 2 * TAIL:
+                del self._tail[:-TAIL]
+
+    def read(
+        self, after: int = 0, limit: int | None = None, kinds: Collection[str] | None = None
+    ) -> Iterator[Entry]:
+        """See :meth:`Journal.read`; the newest entries need no reading of files."""
+        with self._tail_lock:
+            if self._tail and after + 1 >= self._tail[0].offset:
+                start = after + 1 - self._tail[0].offset
+                newest = self._tail[start:]
+            else:
+                newest = None
+        if newest is None:
+            return super().read(after, limit, kinds)
+        wanted = (e for e in newest if kinds is None or e.record.kind in kinds)
+        return (entry for entry, _ in zip(wanted, range(limit or len(newest)), strict=False))
+
+    def _problems(self) -> list[str]:
+        return self._file.problems()
+
+    def close(self) -> None:
+        """See :meth:`Journal.close`."""
+        if self._closed:
+            return
+        self._closed = True
+        super().close()
+        with suppress(apsw.Error):
+            self._file.close(clean=not self._failed)
+        self._log.close()
+        self._lock.release()
+
+
+def _readable(rows: Sequence[Sealed], keys: KeyFile) -> list[Sealed]:
+    """Rows of the log; the log keeps what was erased, the database gets blanks in its place.
+
+    Raises:
+        CorruptStoreError: the keys are lost, so that all rows would pass for erased ones.
+    """
+    owners = {row.owner for row in rows} - {NOBODY}
+    if owners and keys.fresh:
+        raise CorruptStoreError("the keys that sealed this journal are missing; put back keys.bin")
+    held = keys.by_token(owners)
+    return [row if row.owner == NOBODY or row.owner in held else row.blank() for row in rows]
+
+
+def _refused(folder: Path, error: Exception) -> StoreError:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return StoreError(f"{folder}: {reason}; nothing of this call is acknowledged")

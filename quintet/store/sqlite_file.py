@@ -1,0 +1,238 @@
+"""The database file of the embedded store: tables, statements, and whether it is whole."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+import apsw
+
+from quintet.errors import CorruptStoreError
+from quintet.store.backup import fingerprint
+from quintet.store.seal import NOBODY, Sealed, parse
+
+#: kinds that most rows are of; an index by kind would not help to find these
+COMMON = {1, 2}
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS records (
+    offset INTEGER PRIMARY KEY, code INTEGER NOT NULL, id BLOB NOT NULL UNIQUE, owner BLOB,
+    frame BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS records_owner ON records (owner, offset) WHERE owner IS NOT NULL;
+CREATE INDEX IF NOT EXISTS records_kind ON records (code, offset);
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+"""
+INSERT = "INSERT INTO records (offset, code, id, owner, frame) VALUES (?, ?, ?, ?, ?)"
+MARK = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
+
+
+class SQLiteFile:
+    """One connection that writes, one that reads; each used by one thread at a time.
+
+    A blank row has code 0 and no owner.
+    """
+
+    def __init__(self, path: Path, vfs: str = "") -> None:
+        self.path, self._vfs = path, vfs
+        self._reading = threading.Lock()
+        self._writing = threading.RLock()
+        self._writer = self._connect()
+        try:
+            self._writer.execute("PRAGMA journal_mode=WAL")
+            self._writer.execute(SCHEMA)
+            self._check()
+            self._mark("clean", 0)
+            self._reader = self._connect()
+        except BaseException:
+            self._writer.close()
+            raise
+
+    def _connect(self) -> apsw.Connection:
+        connection = apsw.Connection(str(self.path), vfs=self._vfs or None)
+        connection.set_busy_timeout(10_000)
+        connection.execute("PRAGMA synchronous=FULL; PRAGMA secure_delete=ON")
+        return connection
+
+    @classmethod
+    def open_or_replace(cls, path: Path, vfs: str) -> tuple[Self, list[Sealed]]:
+        """The file; a damaged one is put aside, and what could be read of it is handed over."""
+        try:
+            return cls(path, vfs), []
+        except (apsw.CorruptError, apsw.NotADBError, CorruptStoreError):
+            salvaged = _salvage(path, vfs)
+            _put_aside(path)
+            return cls(path, vfs), salvaged
+
+    def _check(self) -> None:
+        """Read every page, unless the file was closed in order and has its length.
+
+        Raises:
+            CorruptStoreError: it is damaged.
+        """
+        pages = self._writer.pragma("page_count") * self._writer.pragma("page_size")
+        closed_in_order = self._value("clean") == 1 and self.path.stat().st_size == pages
+        if not closed_in_order and self._writer.pragma("quick_check") != "ok":
+            raise CorruptStoreError(f"{self.path} is damaged")
+
+    # ------------------------------------------------------------------ meta
+
+    def _value(self, name: str) -> int | str | None:
+        value = self._writer.execute("SELECT value FROM meta WHERE name = ?", (name,)).get
+        return value if value is None else (value if isinstance(value, int) else str(value))
+
+    def _mark(self, name: str, value: int | str) -> None:
+        self._writer.execute(MARK, (name, value))
+
+    def check_keys(self, pepper: bytes) -> None:
+        """Refuse to go on with keys that are not this journal's: nothing could be read.
+
+        Raises:
+            CorruptStoreError: they are not.
+        """
+        known = self._value("keys")
+        if known is None:
+            self._mark("keys", fingerprint(pepper))
+        elif known != fingerprint(pepper):
+            raise CorruptStoreError(
+                f"{self.path}: the keys are not those that sealed it; put back keys.bin"
+            )
+
+    def log_mark(self) -> tuple[int, int]:
+        """Length of the log of frames, and its last offset, as of the newest commit."""
+        return int(self._value("log_size") or 0), int(self._value("log_offset") or 0)
+
+    def set_log_mark(self, mark: tuple[int, int]) -> None:
+        """See :meth:`log_mark`."""
+        with self._transaction():
+            self._mark("log_size", mark[0])
+            self._mark("log_offset", mark[1])
+
+    # ------------------------------------------------------------------ rows
+
+    def last_offset(self) -> int:
+        """Of the newest row; 0 if there is none."""
+        return int(self._writer.execute("SELECT max(offset) FROM records").get or 0)
+
+    def insert(self, rows: Sequence[Sealed], mark: tuple[int, int]) -> None:
+        """All rows and the log's mark, on disk when it returns."""
+        with self._transaction():
+            self._writer.executemany(INSERT, map(_columns, rows))
+            self._mark("log_size", mark[0])
+            self._mark("log_offset", mark[1])
+
+    def find(self, ids: Sequence[bytes]) -> dict[bytes, Sealed]:
+        """Rows by id."""
+        query = "SELECT offset, frame FROM records WHERE id = ?"
+        with self._writing:
+            hits = [self._writer.execute(query, (identity,)).fetchone() for identity in ids]
+        rows = [parse(hit[1], hit[0]) for hit in hits if hit is not None]
+        return {row.id: row for row in rows}
+
+    def rows(self, after: int, limit: int, codes: Collection[int] | None) -> list[Sealed]:
+        """Rows above an offset; of the given kinds only, and then no blanks."""
+        where, values = _of_kind(codes)
+        return self._query(
+            f"SELECT offset, frame FROM records WHERE offset > ?{where} "  # noqa: S608 - only marks
+            "ORDER BY offset LIMIT ?",
+            (after, *values, limit),
+        )
+
+    def owner_rows(
+        self, token: bytes, limit: int | None, codes: Collection[int] | None
+    ) -> list[Sealed]:
+        """The newest rows under a token, oldest first."""
+        where, values = _of_kind(codes)
+        newest = self._query(
+            f"SELECT offset, frame FROM records WHERE owner = ?{where} "  # noqa: S608 - only marks
+            "ORDER BY offset DESC LIMIT ?",
+            (token, *values, -1 if limit is None else limit),
+        )
+        return newest[::-1]
+
+    def _query(self, sql: str, values: tuple[int | bytes, ...]) -> list[Sealed]:
+        with self._reading:
+            hits: list[Any] = self._reader.execute(sql, values).fetchall()
+        return [parse(frame, offset) for offset, frame in hits]
+
+    def blank(self, token: bytes) -> None:
+        """Blank all rows under a token, and leave no old page of them in the write-ahead log."""
+        rows = self.owner_rows(token, None, None)
+        with self._transaction():
+            for row in rows:
+                self._writer.execute(
+                    "UPDATE records SET code = 0, owner = NULL, frame = ? WHERE offset = ?",
+                    (row.blank().frame(), row.offset),
+                )
+        with self._reading, self._writing:
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._writing:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._writer.execute("COMMIT")
+            except BaseException:
+                with suppress(apsw.Error):
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    # ------------------------------------------------------------------ health
+
+    def problems(self) -> list[str]:
+        """What SQLite finds wrong; empty if all is well."""
+        with self._reading:
+            found = [str(row[0]) for row in self._reader.execute("PRAGMA integrity_check")]
+        return [] if found == ["ok"] else [f"{self.path.name}: {problem}" for problem in found]
+
+    def close(self, clean: bool = False) -> None:
+        """Close; ``clean`` says that the next opening need not read every page."""
+        with self._reading, self._writing:
+            self._reader.close()
+            try:
+                if clean:
+                    self._mark("clean", 1)
+                    self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                self._writer.close()
+
+
+def _columns(row: Sealed) -> tuple[int, int, bytes, bytes | None, bytes]:
+    code, owner = (0, None) if row.erased else (row.code, row.owner)
+    return row.offset, code, row.id, None if owner == NOBODY else owner, row.frame()
+
+
+def _of_kind(codes: Collection[int] | None) -> tuple[str, tuple[int, ...]]:
+    if codes is None:
+        return "", ()
+    # with "+" the table is read in its own order, which needs no sorting
+    column = "+code" if COMMON & set(codes) else "code"
+    return f" AND {column} IN ({', '.join('?' * len(codes))})", tuple(codes)
+
+
+def _salvage(path: Path, vfs: str) -> list[Sealed]:
+    """Rows of a damaged file that are whole, as far as they can be read."""
+    rows: list[Sealed] = []
+    with suppress(apsw.Error, CorruptStoreError):
+        connection = apsw.Connection(str(path), vfs=vfs or None)
+        try:
+            for offset, frame in connection.execute("SELECT offset, frame FROM records"):
+                rows.append(parse(frame, offset))
+        finally:
+            connection.close()
+    return rows
+
+
+def _put_aside(path: Path) -> None:
+    """Keep a damaged file for whoever wants to know what happened to it."""
+    folder = path.parent / f"damaged-{time.time_ns()}"
+    folder.mkdir()
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            os.replace(f"{path}{suffix}", folder / f"{path.name}{suffix}")
