@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.policies.bandit import Bandit
 from quintet.metrics import bootstrap_mean
 from quintet.metrics.off_policy import (
     BanditLog,
@@ -23,8 +24,6 @@ from quintet.metrics.off_policy import (
     switch_dr,
     switch_threshold,
 )
-
-from .bandits import Bandit
 
 # three rounds, two actions (0 and 1): the log chose 0, 1, 0
 REWARD = [1.0, 0.0, 1.0]

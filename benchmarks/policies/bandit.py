@@ -34,19 +34,24 @@ class Bandit:
         self.habit_WA = self.taste_WA / 2 + rng.normal(0, 0.5, (WIDTH, ACTIONS))
 
     def click(self, context_NW: np.ndarray) -> np.ndarray:
+        """[N, A] true click probabilities."""
         return 1 / (1 + np.exp(-(context_NW @ self.taste_WA + self.level_A)))
 
     def logging(self, context_NW: np.ndarray) -> np.ndarray:
+        """[N, A] probabilities under the logging policy; none is 0."""
         return 0.8 * softmax(context_NW @ self.habit_WA) + 0.2 / ACTIONS
 
     def policy(self, context_NW: np.ndarray) -> np.ndarray:
+        """[N, A] probabilities under the target policy."""
         return softmax(2 * (context_NW @ self.taste_WA + self.level_A))
 
     def truth(self, n: int = 400_000) -> float:
+        """The target's expected clicks a round, over n contexts."""
         context_NW = np.random.default_rng(99).normal(size=(n, WIDTH))
         return float((self.policy(context_NW) * self.click(context_NW)).sum(axis=1).mean())
 
     def draw(self, n: int, seed: int) -> Rounds:
+        """Log n rounds and fit the model."""
         rng = np.random.default_rng([7, seed])
         context_NW = rng.normal(size=(n, WIDTH))
         logging_NA = self.logging(context_NW)

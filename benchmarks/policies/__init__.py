@@ -1,0 +1,1 @@
+"""Simulated worlds and readers behind ``benchmarks.off_policy``."""
