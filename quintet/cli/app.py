@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from quintet.cli import answer, data, doctor, evaluate, recommend, settings, train, tune
+from quintet.cli import (
+    answer,
+    data,
+    doctor,
+    evaluate,
+    keys,
+    recommend,
+    serve,
+    settings,
+    train,
+    tune,
+)
 
 app = typer.Typer(
     help="One model that profiles, represents, predicts, ranks and chooses the strategy.",
@@ -48,4 +59,6 @@ app.command(rich_help_panel="Ask", epilog=recommend.EXAMPLES)(recommend.recommen
 app.command(rich_help_panel="Ask", epilog=answer.PREDICT_EXAMPLES)(answer.predict)
 app.command(rich_help_panel="Ask", epilog=answer.PROFILE_EXAMPLES)(answer.profile)
 app.command(rich_help_panel="Ask", epilog=answer.SIMILAR_EXAMPLES)(answer.similar)
+app.command(rich_help_panel="Serve", epilog=serve.EXAMPLES)(serve.serve)
+app.add_typer(keys.app, name="keys", rich_help_panel="Serve")
 app.command(rich_help_panel="Help", epilog=doctor.EXAMPLES)(doctor.doctor)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 
 from quintet.errors import InvalidRequestError
-from quintet.store import Deployment, Event, Owner, ProfileEdit
+from quintet.store import Appended, Deployment, Event, Journal, Outcome, Owner, ProfileEdit
 from quintet.web.live import Live
 from quintet.web.models import EventIn, ProfileEditIn
 from quintet.web.owners import own_id
@@ -42,6 +43,18 @@ def event(live: Live, sent: EventIn) -> Event:
         timestamp=when,
         **fields,
     )
+
+
+def settled(journal: Journal, record: Event, one: Appended) -> Appended:
+    """A conflict of an event without a time of its own: a duplicate, if only our time differs."""
+    if one.outcome is not Outcome.CONFLICT:
+        return one
+    for entry in journal.read(after=one.offset - 1, limit=1):
+        first = entry.record
+        same = isinstance(first, Event) and replace(record, timestamp=first.timestamp) == first
+        if entry.offset == one.offset and same:
+            return Appended(one.offset, Outcome.DUPLICATE)
+    return one
 
 
 def edit(live: Live, user: str | int, sent: ProfileEditIn) -> ProfileEdit:

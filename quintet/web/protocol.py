@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import http
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,6 +187,6 @@ def _length(value: bytes) -> int:
     return int(value) if value.isdigit() and len(value) < 16 else 1 << 62
 
 
-def limited(limits: Limits) -> Callable[..., asyncio.Protocol]:
+def limited(limits: Limits) -> type[LimitedProtocol]:
     """The protocol class with these limits, as uvicorn's ``http`` setting takes it."""
     return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits})

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from quintet.errors import OverloadedError, QuintetError
-from quintet.store import Appended, Journal, Outcome, Record
+from quintet.store import Appended, Event, Journal, Outcome, Record
 from quintet.web import answers, items, journaling, models
 from quintet.web.batching import Batcher
 from quintet.web.experiments import Experiments
@@ -145,6 +145,8 @@ class Service:
         records = [journaling.event(live, one) for one in events]
         try:
             done = await self.record(records)
+            if any(one.outcome is Outcome.CONFLICT for one in done):
+                done = await asyncio.to_thread(self._untimed, events, records, done)
         except QuintetError as error:
             if error.http_status < 500:
                 raise
@@ -168,6 +170,18 @@ class Service:
                 for record, one in zip(records, done, strict=True)
             ],
         }
+
+    def _untimed(
+        self,
+        events: Sequence[models.EventIn],
+        records: Sequence[Event],
+        done: Sequence[Appended],
+    ) -> list[Appended]:
+        """Events sent again without a time are the same event: the time was ours."""
+        return [
+            journaling.settled(self.journal, record, one) if sent.timestamp is None else one
+            for sent, record, one in zip(events, records, done, strict=True)
+        ]
 
     # ------------------------------------------------------------------ the other answers
 

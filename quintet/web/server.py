@@ -1,0 +1,226 @@
+"""From a command line to running processes: one worker or several, signals, graceful ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from quintet.errors import ConfigError, MissingExtraError, QuintetError
+
+try:
+    import uvicorn
+    from fastapi import FastAPI
+except ImportError:
+    raise MissingExtraError("quintet serve", "serve") from None
+
+from quintet.store import open_store
+from quintet.web.app import create_app
+from quintet.web.experiments import Experiments
+from quintet.web.live import Holder
+from quintet.web.protocol import LimitedProtocol, Limits, limited
+from quintet.web.security import Gatekeeper, read_keys
+from quintet.web.service import Service, Settings
+from quintet.web.swapping import Swapper
+from quintet.web.telemetry import MULTIPROCESS, Log
+
+OPTIONS = "QUINTET_SERVE"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a server is started with; workers get it through the environment.
+
+    Attributes:
+        bundle: folder of the model.
+        state: folder of the journal, the experiments and the name of the live bundle.
+        store: of the journal, as ``open_store`` takes it; a folder in ``state`` when empty.
+        host: address to listen on.
+        port: likewise; 0 takes a free one.
+        keys: file of the keys; empty for none.
+        workers: processes.
+        waiting: requests under way at once in each; above, they are turned away.
+        drain_seconds: that requests under way are given when the server is told to stop.
+        access_log: whether every request is a line of the log.
+        limits: of one request.
+    """
+
+    bundle: str
+    state: str
+    store: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8080
+    keys: str = ""
+    workers: int = 1
+    waiting: int = 256
+    drain_seconds: int = 30
+    access_log: bool = True
+    limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def read(cls, text: str) -> Options:
+        """What :meth:`text` gave."""
+        values = json.loads(text)
+        return cls(**{**values, "limits": Limits(**values["limits"])})
+
+    def text(self) -> str:
+        """All of it as JSON."""
+        return json.dumps(asdict(self))
+
+    def check(self) -> None:
+        """Refuse what could not work, or should not.
+
+        Raises:
+            ConfigError: the address is open to others but no key is needed, or several workers
+                would share an embedded store.
+        """
+        if not self.keys and self.host not in LOOPBACK:
+            raise ConfigError(
+                f"no keys, so only this machine may ask: leave --host at 127.0.0.1 "
+                f"(not {self.host}), or make keys: quintet keys add keys.json --scope read"
+            )
+        if self.keys:
+            read_keys(Path(self.keys))
+        if self.workers > 1 and "://" not in self.store.replace("sqlite://", ""):
+            raise ConfigError(
+                "an embedded store belongs to one process: give --store redis://... or "
+                "postgresql://..., or --workers 1"
+            )
+
+
+def build_app(options: Options) -> FastAPI:
+    """The application of one worker.
+
+    Raises:
+        BundleError: the bundle cannot be served.
+        StoreError: the journal cannot be opened.
+    """
+    state = Path(options.state)
+    state.mkdir(parents=True, exist_ok=True)
+    log = Log()
+    holder = Holder(_live_bundle(options, log))
+    service = Service(
+        holder,
+        open_store(options.store or state / "journal"),
+        Experiments(state / "experiments.json", holder.keep_beside),
+        settings=Settings(waiting=options.waiting),
+        log=log,
+    )
+    keeper = Gatekeeper(Path(options.keys) if options.keys else None, options.workers)
+    app = create_app(service, keeper, options.limits, access_log=options.access_log)
+    app.router.lifespan_context = _with_reload(app.router.lifespan_context, service)
+    return app
+
+
+def _live_bundle(options: Options, log: Log) -> Path:
+    """The bundle of the command line, or the one that was put in its place since."""
+    bundle = Path(options.bundle).absolute()
+    wanted = Swapper.wanted(Path(options.state) / "active.json")
+    if wanted is None or wanted["bundle"] == bundle.name:
+        return bundle
+    swapped = bundle.parent / wanted["bundle"]
+    log.write("serving the bundle swapped in before", bundle=swapped.name)
+    return swapped if swapped.is_dir() else bundle
+
+
+def _with_reload(lifespan: Any, service: Service) -> Any:
+    """SIGHUP reads the bundle again; a refused one leaves everything as it is."""
+
+    @contextlib.asynccontextmanager
+    async def wrapped(app: FastAPI) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        tasks: set[asyncio.Task[None]] = set()
+
+        def reload() -> None:
+            task = asyncio.create_task(_reload(service))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(signal.SIGHUP, reload)
+        async with lifespan(app):
+            yield
+
+    return wrapped
+
+
+async def _reload(service: Service) -> None:
+    with contextlib.suppress(QuintetError):  # the log has said so
+        await Swapper(service).swap(None)
+
+
+def worker_app() -> FastAPI:
+    """What every worker process runs; see :data:`OPTIONS`."""
+    options = Options.read(os.environ[OPTIONS])
+    LimitedProtocol.limits = options.limits
+    return build_app(options)
+
+
+def uvicorn_config(options: Options, app: Any) -> uvicorn.Config:
+    """uvicorn's settings: our protocol, our log, nothing that tells who we are."""
+    return uvicorn.Config(
+        app,
+        factory=isinstance(app, str),
+        host=options.host,
+        port=options.port,
+        workers=options.workers,
+        # workers are handed the class by its name, and set its limits themselves
+        http=LimitedProtocol if isinstance(app, str) else limited(options.limits),
+        ws="none",
+        loop="uvloop",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=options.drain_seconds,
+        backlog=2048,
+    )
+
+
+def serve(options: Options) -> None:
+    """Run until told to stop; SIGTERM lets requests under way finish.
+
+    Raises:
+        ConfigError: see :meth:`Options.check`.
+        BundleError: the bundle cannot be served.
+        StoreError: the journal cannot be opened.
+    """
+    options.check()
+    log = Log()
+    if options.workers == 1:
+        config = uvicorn_config(options, build_app(options))
+        listening = config.bind_socket()
+        _announce(log, options, listening)
+        uvicorn.Server(config).run(sockets=[listening])
+        return
+    from uvicorn.supervisors import Multiprocess
+
+    with tempfile.TemporaryDirectory(prefix="quintet-metrics-") as folder:
+        os.environ[OPTIONS] = options.text()
+        os.environ[MULTIPROCESS] = folder
+        config = uvicorn_config(options, "quintet.web.server:worker_app")
+        listening = config.bind_socket()
+        _announce(log, options, listening)
+        Multiprocess(config, sockets=[listening]).run()
+
+
+def _announce(log: Log, options: Options, listening: socket.socket) -> None:
+    host, port = listening.getsockname()[:2]
+    log.write(
+        "listening",
+        host=host,
+        port=port,
+        workers=options.workers,
+        keys="needed" if options.keys else "none: only this machine may ask",
+    )
