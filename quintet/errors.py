@@ -4,6 +4,7 @@
 
     QuintetError
     ├── ConfigError            a setting is unknown or out of range
+    │   └── RuleConflictError  rules of a slate that cannot hold together
     ├── DataError              a table, column or row cannot be used as given
     │   ├── ColumnError        a column is missing, doubled or of the wrong type
     │   └── EmptyDataError     nothing is left to work with
@@ -46,6 +47,10 @@ class ConfigError(QuintetError):
 
     exit_code = 2
     http_status = 422
+
+
+class RuleConflictError(ConfigError):
+    """No slate keeps all the rules that hold for a request; names those that clash."""
 
 
 class DataError(QuintetError):

@@ -18,6 +18,7 @@ CLASSES = {
 CODES = {
     "QuintetError": (1, 500),
     "ConfigError": (2, 422),
+    "RuleConflictError": (2, 422),
     "DataError": (3, 422),
     "ColumnError": (3, 422),
     "EmptyDataError": (3, 422),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,11 @@ from quintet.serve.explain import Reason, explain
 from quintet.serve.scorer import Ranked
 from quintet.serve.slate import mixed_slate
 from quintet.serve.trained import Trained
+
+if TYPE_CHECKING:
+    from quintet.serve.slate.answer import SlateAnswer
+    from quintet.serve.slate.rules import RuleSet
+    from quintet.serve.slate.slate import SlateConfig
 
 Id = Any
 
@@ -156,6 +161,56 @@ class Recommender:
                     Recommendation(user, item_id, float(score), rank, basis[row], label, why)
                 )
         return answers
+
+    def slate(
+        self,
+        users: Sequence[Id],
+        k: int = 10,
+        *,
+        rules: RuleSet | None = None,
+        config: SlateConfig | None = None,
+        scenario: str | None = None,
+        exclude_seen: bool = True,
+        account: bool = False,
+        seed: int | None = None,
+        now: int | None = None,
+    ) -> list[SlateAnswer]:
+        """A slate for each user: candidates, diversity, policy, hard rules and the draw.
+
+        Args:
+            users: ids; unknown ones are welcome.
+            k: places.
+            rules: of the product owner; those of the scenario are kept, or the request is refused.
+            config: how slates are put together.
+            scenario: only items with events in this scenario, and its rules.
+            exclude_seen: leave out what the user met, where no ``seen`` rule says for how long.
+            account: say which rule moved which item.
+            seed: of the draws; fresh ones when absent.
+            now: moment of the request in microseconds since 1970; the log's newest event if absent.
+
+        Raises:
+            ConfigError: ``k`` is not positive, the scenario is unknown, or a rule or setting names
+                what does not exist.
+            RuleConflictError: no slate keeps all the rules; names those that clash.
+        """
+        from quintet.serve.slate.answer import Slates, slates_for
+        from quintet.serve.slate.rules import RuleSet
+        from quintet.serve.slate.slate import SlateConfig
+
+        if k < 1:
+            raise ConfigError(f"k must be at least 1, not {k}")
+        return slates_for(
+            Slates(self.trained, now),
+            users,
+            self.histories(users),
+            k,
+            (rules if rules is not None else RuleSet()).at(scenario),
+            config if config is not None else SlateConfig(),
+            allowed_I=self._allowed(scenario, None),
+            exclude_seen=exclude_seen,
+            account=account,
+            seed=seed,
+        )
 
     def _choose(
         self, one: Interactions, ranked: Ranked, row: int, k: int, slate: bool

@@ -92,7 +92,7 @@ class Bound:
     aims: dict[str, Mask] = field(default_factory=dict)
 
     @property
-    def eligible_C(self) -> Mask:
+    def eligible_C(self) -> Mask:  # noqa: N802
         """[C] candidates that no rule keeps out."""
         eligible = np.ones(self.n, np.bool_)
         for bar in self.bars:

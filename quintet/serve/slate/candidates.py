@@ -61,7 +61,7 @@ class Wanted(NamedTuple):
 
     rule: str
     member_I: Mask
-    count: int
+    least: int
 
 
 def gather(
@@ -99,8 +99,8 @@ def gather(
             for rank, row in enumerate(best.tolist()):
                 rank_of.setdefault(row, []).append((rank, name))
     main = set(rank_of)
-    for rule, member_I, count in wanted:
-        best = _best(np.where(member_I, score_I, -np.inf), count, trained.scorer.tie_I)
+    for rule, member_I, least in wanted:
+        best = _best(np.where(member_I, score_I, -np.inf), least, trained.scorer.tie_I)
         for rank, row in enumerate(best.tolist()):
             rank_of.setdefault(row, []).append((rank, f"rule: {rule}"))
     rows = np.array(list(rank_of), np.int64)
@@ -127,7 +127,7 @@ def _best(score_I: Floats, count: int, tie_I: Ints) -> Ints:
     if not np.isfinite(score_I).any() or count < 1:
         return np.zeros(0, np.int64)
     found = top_k(score_I[None].astype(np.float32), count, tie_I).items_BK[0]
-    return found[found >= 0]
+    return np.asarray(found[found >= 0])
 
 
 def _refuse_unknown(trained: Trained, generators: Mapping[str, int]) -> None:

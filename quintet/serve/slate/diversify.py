@@ -24,7 +24,7 @@ Values = NDArray[np.float64]
 
 #: conditional variance below which an item is what is chosen already, seen from another side
 LEAST_VARIANCE = 1e-10
-#: share of the target mixed into the slate's distribution, so that no divergence is infinite (Steck)
+#: share of the target mixed into what is shown, so that no divergence is infinite (Steck)
 SMOOTHING = 0.01
 
 

@@ -124,7 +124,9 @@ def inclusion_integral(utility_C: Values, k: int, temperature: float) -> Values:
     if k >= n:
         return np.ones(n)
     log_rate_C = (utility_C - utility_C.max()) / temperature
-    slow = np.sort(log_rate_C)[::-1][min(k, n - 1)]  # the (k + 1)-th: more than k have rung after it
+    slow = np.sort(log_rate_C)[::-1][
+        min(k, n - 1)
+    ]  # the (k + 1)-th: more than k have rung after it
     low, high = -np.logaddexp.reduce(log_rate_C) - 25.0, -slow + 5.0
     x_Q, step = np.linspace(low, high, int((high - low) * POINTS_A_UNIT) + 2, retstep=True)
     rung_QC = np.exp(x_Q[:, None] + log_rate_C)  # w t

@@ -158,7 +158,7 @@ class Types:
             return None
         answer = milp(
             -worth,
-            integrality=np.ones(self.n),
+            integrality=np.ones(self.n, np.int64),
             bounds=Bounds(taken_T.astype(np.float64), self.count_T.astype(np.float64)),
             constraints=LinearConstraint(rows, low, high),
         )

@@ -49,8 +49,8 @@ class Where(Strict):
     """
 
     attribute: str = Field(min_length=1)
-    any_of: list[Value] = []
-    none_of: list[Value] = []
+    any_of: list[Value] = Field(default_factory=list)
+    none_of: list[Value] = Field(default_factory=list)
     least: float | None = None
     most: float | None = None
 
@@ -58,7 +58,8 @@ class Where(Strict):
     def _says_something(self) -> Self:
         if not self.any_of and not self.none_of and self.least is None and self.most is None:
             raise ValueError("say any_of, none_of, least or most: it would match everything")
-        return _ordered(self, "least", "most")
+        _refuse_empty(self, "least", "most")
+        return self
 
 
 class Rule(Strict):
@@ -71,13 +72,13 @@ class Rule(Strict):
 
     kind: str
     name: str = Field(min_length=1)
-    scenarios: list[str] = []
+    scenarios: list[str] = Field(default_factory=list)
 
 
 class Chooses(Rule):
     """A rule about some items: those listed and those that match."""
 
-    items: list[Id] = []
+    items: list[Id] = Field(default_factory=list)
     where: Where | None = None
 
     @model_validator(mode="after")
@@ -142,7 +143,8 @@ class Quota(Chooses):
     def _limits(self) -> Self:
         if self.at_least == 0 and self.at_most is None:
             raise ValueError("say at_least or at_most: it would allow everything")
-        return _ordered(self, "at_least", "at_most")
+        _refuse_empty(self, "at_least", "at_most")
+        return self
 
 
 class Price(Rule):
@@ -165,7 +167,8 @@ class Price(Rule):
     def _limits(self) -> Self:
         if self.least is None and self.most is None:
             raise ValueError("say least or most: it would allow every price")
-        return _ordered(self, "least", "most")
+        _refuse_empty(self, "least", "most")
+        return self
 
 
 class Fresh(Rule):
@@ -192,7 +195,7 @@ class Seen(Rule):
     """
 
     kind: Literal["seen"] = "seen"
-    behaviours: list[str] = []
+    behaviours: list[str] = Field(default_factory=list)
     days: float | None = Field(default=None, gt=0)
 
 
@@ -220,7 +223,7 @@ KINDS: dict[str, type[Rule]] = {
 class RuleSet(Config):
     """All rules of a product, in the order in which answers account for them."""
 
-    rule: list[AnyRule] = []
+    rule: list[AnyRule] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -286,11 +289,10 @@ class RuleSet(Config):
         return contradictions(self, k, facts)
 
 
-def _ordered(rule: Any, low: str, high: str) -> Any:
+def _refuse_empty(rule: Config, low: str, high: str) -> None:
     least, most = getattr(rule, low), getattr(rule, high)
     if least is not None and most is not None and least > most:
         raise ValueError(f"{low} = {least:g} is above {high} = {most:g}: nothing is between them")
-    return rule
 
 
 def _explain(values: Mapping[str, Any], error: ValidationError, where: str) -> Iterable[str]:
@@ -313,7 +315,7 @@ def _wrong(given: Any, problem: Any) -> str:
     if problem["type"] == "union_tag_not_found":
         return f"has no kind; say kind = one of: {kinds}"
     path = problem["loc"][3:]
-    model: Any = KINDS.get(given.get("kind"), Rule) if isinstance(given, Mapping) else Rule
+    model: Any = KINDS.get(str(given.get("kind")), Rule) if isinstance(given, Mapping) else Rule
     inside = Where if path[:1] == ("where",) else model
     valid = ", ".join(inside.model_fields)
     setting = ".".join(map(str, path))

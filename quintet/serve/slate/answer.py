@@ -1,0 +1,282 @@
+"""Slates of a trained model, ids in and ids out.
+
+This is the one place where the parts of ``serve/slate`` meet the model: its scores become
+candidates, its item vectors the similarity, its predicted strategy the policy's plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quintet.data.interactions import Interactions, Ints, Mask
+from quintet.data.states import Moments, interest_shares
+from quintet.serve.slate.bound import barred_items, chosen
+from quintet.serve.slate.candidates import Candidates, Wanted, gather
+from quintet.serve.slate.diversify import Values, cosine
+from quintet.serve.slate.facts import Facts, Person
+from quintet.serve.slate.policy import Plan, candidate_strategies, planned
+from quintet.serve.slate.rules import Pin, Quota, RuleSet, Seen
+from quintet.serve.slate.slate import Request, Slate, SlateConfig, compose
+
+if TYPE_CHECKING:
+    from quintet.serve.trained import Trained
+
+#: what keeps out the items of the history where no rule says when they may come back
+MET = Seen(name="already met")
+#: candidates brought in for each place that a quota asks for, so that other rules leave enough
+FOR_EACH_PLACE = 10
+
+
+@dataclass(frozen=True)
+class SlateItem:
+    """One item of a slate.
+
+    Attributes:
+        item_id: the catalogue's own id.
+        rank: place, from 1.
+        score: the fused score, before boosts; comparable within one user only.
+        sources: the generators that found it, the one that ranked it best first.
+        strategy: what it serves; empty where unknown.
+        moved_by: what moved it, in order: rule, place before and after (None: out), and whether
+            the rule speaks of the item or it was displaced.
+        propensity: chance of standing here given the places above; None where nothing is drawn.
+        inclusion: chance of standing anywhere in the slate; likewise.
+    """
+
+    item_id: Any
+    rank: int
+    score: float
+    sources: list[str]
+    strategy: str
+    moved_by: list[dict[str, Any]]
+    propensity: float | None = None
+    inclusion: float | None = None
+
+
+@dataclass(frozen=True)
+class SlateAnswer:
+    """A slate as it is served and logged.
+
+    Attributes:
+        user_id: as the caller gave it.
+        items: what is shown, in order.
+        taken_out: items that stood in the plain slate or a stage and no longer do, with what moved
+            them.
+        candidates: ids of all items that could have been shown.
+        temperature: of the draw; 0 where nothing is drawn.
+        inclusion_method: how ``inclusion`` was found: "integral", "enumeration", "monte-carlo".
+        support: why the slate has no support for off-policy evaluation; empty where it has.
+        notes: rules lifted or relaxed, and why the slate is shorter than asked.
+    """
+
+    user_id: Any
+    items: list[SlateItem]
+    taken_out: list[dict[str, Any]]
+    candidates: list[Any]
+    temperature: float
+    inclusion_method: str
+    support: str
+    notes: list[str]
+
+
+class Slates:
+    """Makes the slates of one model.
+
+    Args:
+        trained: the model.
+        now: the moment that ages are counted to, in microseconds; the log's newest event when
+            absent.
+    """
+
+    def __init__(self, trained: Trained, now: int | None = None) -> None:
+        self.trained = trained
+        self.now = int(trained.events.time.max(initial=0)) if now is None else now
+
+    @cached_property
+    def facts(self) -> Facts:
+        """The catalogue as rules ask for it."""
+        trained, events = self.trained, self.trained.events
+        first_I = np.full(len(trained.items), np.iinfo(np.int64).max)
+        np.minimum.at(first_I, events.item, events.time)
+        first_I[np.bincount(events.item, minlength=len(first_I)) == 0] = -1
+        return Facts(trained.items, trained.item_table, trained.model.shape.behaviours, first_I)
+
+    def request(
+        self,
+        history: Interactions,
+        k: int,
+        rules: RuleSet,
+        config: SlateConfig,
+        *,
+        allowed_I: Mask | None = None,
+        exclude_seen: bool = True,
+    ) -> Request:
+        """Everything that a slate for ONE history is made from.
+
+        Args:
+            history: ONE history.
+            k: places.
+            rules: those that hold here.
+            config: how.
+            allowed_I: [I] items that may be candidates; rules may bring in others by name.
+            exclude_seen: whether items of the history are left out, where no rule says for how long
+                they are.
+
+        Raises:
+            ConfigError: a rule or a generator names what does not exist.
+        """
+        timed = any(isinstance(rule, Seen) for rule in rules.rule)
+        if exclude_seen and not timed:
+            rules = rules.model_copy(update={"rule": [MET, *rules.rule]})
+        person = Person.of(history, self.now)
+        pool = self._pool(history, person, rules, config, allowed_I, exclude_seen and not timed)
+        share_CG, wanted_G = self._interests(history, pool, config)
+        return Request(
+            pool=pool,
+            k=k,
+            facts=self.facts,
+            rules=rules,
+            person=person,
+            config=config,
+            plan=self._plan(history, pool, config, k),
+            similarity_CC=self.similarity(pool.item_C) if config.diversity != "none" else None,
+            share_CG=share_CG,
+            wanted_G=wanted_G,
+        )
+
+    def _pool(
+        self,
+        history: Interactions,
+        person: Person,
+        rules: RuleSet,
+        config: SlateConfig,
+        allowed_I: Mask | None,
+        without_met: bool,
+    ) -> Candidates:
+        allowed = np.ones(self.facts.n_items, np.bool_) if allowed_I is None else allowed_I.copy()
+        if without_met:
+            allowed[history.item] = False
+        eligible_I = ~barred_items(rules, self.facts, person)
+        wanted = []
+        for rule in rules.rule:
+            if isinstance(rule, Quota) and rule.at_least:
+                members = chosen(rule, self.facts) & eligible_I & allowed
+                wanted.append(Wanted(rule.name, members, FOR_EACH_PLACE * rule.at_least))
+            elif isinstance(rule, Pin):
+                row = self.facts.row(rule.item, rule.name)
+                wanted.append(Wanted(rule.name, np.arange(len(allowed)) == row, 1))
+        return gather(
+            self.trained,
+            history,
+            config.generators,
+            allowed_I=allowed,
+            eligible_I=eligible_I,
+            wanted=wanted,
+        )
+
+    def _plan(self, history: Interactions, pool: Candidates, config: SlateConfig, k: int) -> Plan:
+        none = np.zeros(0, np.int64)
+        if "strategy" not in self.trained.model.tasks:
+            return planned(config.policy, None, none, k)
+        share_A = self.trained.scorer.strategy(Moments.newest(history))[0]
+        label_C = candidate_strategies(self.trained, history, pool.item_C) if len(pool) else none
+        return planned(config.policy, share_A, label_C, k)
+
+    def _interests(
+        self, history: Interactions, pool: Candidates, config: SlateConfig
+    ) -> tuple[Values | None, Values | None]:
+        name = self.trained.model.shape.interest
+        if config.calibration == 0 or name is None:
+            return None, None
+        column = self.trained.item_features.categories[name]
+        counts_CG = column.counts()[pool.item_C].astype(np.float64)
+        share_CG = counts_CG / np.maximum(counts_CG.sum(1, keepdims=True), 1)
+        if config.interests == "predicted":
+            wanted_G = self.trained.scorer.interests(Moments.newest(history))[0]
+        else:
+            wanted_G = interest_shares(history, column).sum(0)
+        return share_CG, wanted_G.astype(np.float64)
+
+    def similarity(self, rows: Ints) -> Values:
+        """[C, C] mean cosine of the items' joint vectors and, where there are any, content ones."""
+        tables = self.trained.scorer.evidence.tables
+        kinds = [tables.joint_ID, tables.content_ID]
+        index = rows.tolist()
+        return cosine([v[index].detach().cpu().numpy() for v in kinds if v is not None])
+
+    def answer(
+        self, user: Any, request: Request, rng: np.random.Generator, account: bool
+    ) -> SlateAnswer:
+        """Compose a request and put it into ids."""
+        slate = compose(request, rng, account=account)
+        ids = self.trained.items.ids
+        met = dict(zip(slate.item_K.tolist(), ids(slate.item_K), strict=True))
+        gone = list(dict.fromkeys(move.item for move in slate.moves if move.item not in met))
+        return SlateAnswer(
+            user_id=user,
+            items=[_item(slate, place, item_id) for place, item_id in enumerate(met.values())],
+            taken_out=[
+                {"item_id": item_id, "moved_by": _moves(slate, item)}
+                for item, item_id in zip(gone, ids(gone), strict=True)
+            ],
+            candidates=ids(slate.candidate_C),
+            temperature=slate.temperature,
+            inclusion_method=slate.marginal_method,
+            support=slate.support,
+            notes=slate.notes,
+        )
+
+
+def _item(slate: Slate, place: int, item_id: Any) -> SlateItem:
+    def at(values: Values | None) -> float | None:
+        return None if values is None else float(values[place])
+
+    return SlateItem(
+        item_id=item_id,
+        rank=place + 1,
+        score=float(slate.score_K[place]),
+        sources=slate.sources[place],
+        strategy=slate.strategies[place],
+        moved_by=_moves(slate, int(slate.item_K[place])),
+        propensity=at(slate.sequential_K),
+        inclusion=at(slate.marginal_K),
+    )
+
+
+def _moves(slate: Slate, item: int) -> list[dict[str, Any]]:
+    return [
+        {"rule": m.rule, "before": m.before, "after": m.after, "direct": m.direct}
+        for m in slate.moved(item)
+    ]
+
+
+def slates_for(
+    slates: Slates,
+    users: Sequence[Any],
+    histories: Interactions,
+    k: int,
+    rules: RuleSet,
+    config: SlateConfig,
+    *,
+    allowed_I: Mask | None = None,
+    exclude_seen: bool = True,
+    account: bool = False,
+    seed: int | None = None,
+) -> list[SlateAnswer]:
+    """A slate for each user; ``seed`` makes draws repeat, see :meth:`Recommender.slate`."""
+    rng = np.random.default_rng(seed)
+    options: dict[str, Any] = {"allowed_I": allowed_I, "exclude_seen": exclude_seen}
+    return [
+        slates.answer(
+            user,
+            slates.request(histories.users([row]), k, rules, config, **options),
+            rng,
+            account,
+        )
+        for row, user in enumerate(users)
+    ]
