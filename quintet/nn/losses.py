@@ -11,14 +11,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-CHUNK_ROWS = 256
+#: logits that are worked on at once: few enough to stay in the processor's cache from one pass to
+#: the next; a GPU wants more of them
+CHUNK_LOGITS = {"cpu": 3 << 20, "cuda": 1 << 26}
+#: logits within ± this are exponentiated as they are: 10^10 items of e^60 still fit float32
+SAFE_EXPONENT = 60.0
+#: bias of the items that only pad the catalogue: e^this is 0, and 0 times this is 0
+NEVER = -1e9
 
 
 class _CatalogueSoftmax(torch.autograd.Function):
     """Cross-entropy over the catalogue whose logits never stand in memory at once.
 
     The gradients are computed in the forward pass, a chunk of rows at a time, so that the [N, I]
-    logits are neither kept nor computed twice.
+    logits are neither kept nor computed twice. A chunk is passed over five times: three products,
+    one exponential in place, one sum. What else there is to do is done to the thin matrices: the
+    bias and the shift are two more coordinates of the first product, the normaliser scales the
+    states and not the probabilities, and the target's share is added outside, in full precision.
     """
 
     @staticmethod
@@ -32,38 +41,96 @@ class _CatalogueSoftmax(torch.autograd.Function):
         low_precision: bool,
     ) -> Tensor:
         dtype = torch.bfloat16 if low_precision else hidden_ND.dtype
-        # a catalogue padded to a multiple of 32 lets the matrix product run at full speed
-        padding = -len(item_ID) % 32
-        items_ID = F.pad(item_ID, (0, 0, 0, padding)).to(dtype)
-        bias_I = F.pad(bias_I, (0, padding), value=float("-inf"))
+        needs_hidden, needs_items, needs_bias = ctx.needs_input_grad[:3]
+        N, D = hidden_ND.shape
+        target_ND = item_ID[target_N]
+        target_logit_N = (hidden_ND * target_ND).sum(1) + bias_I[target_N]
+        shift_N, unsafe_N = _shift(hidden_ND, item_ID, bias_I, target_logit_N, dtype)
+        items_IE = _with_bias(item_ID, bias_I, dtype)
+        items_ID = items_IE[:, :D].contiguous()
+        ones_N1 = hidden_ND.new_ones(N, 1)
+        states_NE = torch.cat([hidden_ND, ones_N1, ones_N1, -shift_N[:, None]], 1).to(dtype)
+        rows_at_once = _chunk_rows(N, len(items_IE), hidden_ND.device)
+        buffer_nI = items_IE.new_empty(rows_at_once, len(items_IE))
+        sum_N = torch.empty_like(target_logit_N)
         grad_hidden_ND = torch.empty_like(hidden_ND)
-        grad_item_ID = torch.zeros_like(items_ID, dtype=item_ID.dtype)
-        grad_bias_I = torch.zeros_like(bias_I)
-        total = hidden_ND.new_zeros(())
-        for start in range(0, len(hidden_ND), CHUNK_ROWS):
-            rows = slice(start, start + CHUNK_ROWS)
-            hidden_nD = hidden_ND[rows].to(dtype)
-            weight_n1 = weight_N[rows, None]
-            logits_nI = (hidden_nD @ items_ID.T).to(bias_I.dtype) + bias_I
-            logits_nI -= logits_nI.amax(1, keepdim=True)
-            at_target_n1 = logits_nI.gather(1, target_N[rows, None])
-            probability_nI = logits_nI.exp_()
-            sum_n1 = probability_nI.sum(1, keepdim=True)
-            total += ((sum_n1.log() - at_target_n1) * weight_n1).sum()
-            error_nI = probability_nI.mul_(weight_n1 / sum_n1)
-            error_nI.scatter_add_(1, target_N[rows, None], -weight_n1)
-            grad_bias_I += error_nI.sum(0)
-            error_nI = error_nI.to(dtype)
-            grad_hidden_ND[rows] = (error_nI @ items_ID).to(hidden_ND.dtype)
-            grad_item_ID += (error_nI.T @ hidden_nD).to(item_ID.dtype)
-        real = slice(0, len(item_ID))
-        ctx.save_for_backward(grad_hidden_ND, grad_item_ID[real], grad_bias_I[real])
-        return total
+        # width first, so that no product needs its large factor transposed
+        grad_item_EI = hidden_ND.new_zeros(D + 1, len(items_IE))
+        partial_EI = torch.empty_like(grad_item_EI, dtype=dtype)
+        states_N1 = torch.cat([hidden_ND, ones_N1], 1)
+        for start in range(0, N, rows_at_once):
+            rows = slice(start, start + rows_at_once)
+            logits_nI = torch.mm(states_NE[rows], items_IE.T, out=buffer_nI[: N - start])
+            if unsafe_N is not None:
+                shift_N[rows] += _subtract_maximum(logits_nI, unsafe_N[rows])
+            odds_nI = logits_nI.exp_()
+            sum_N[rows] = _row_sums(odds_nI)
+            scale_n1 = (weight_N[rows] / sum_N[rows])[:, None]
+            if needs_hidden:
+                grad_hidden_ND[rows] = (odds_nI @ items_ID) * scale_n1
+            if needs_items or needs_bias:
+                scaled_En = (states_N1[rows] * scale_n1).T.to(dtype)
+                grad_item_EI += torch.mm(scaled_En, odds_nI, out=partial_EI)
+        grad_hidden_ND.addcmul_(target_ND, weight_N[:, None], value=-1)
+        grad_item_ID = grad_item_EI[:D, : len(item_ID)].T.contiguous()
+        grad_item_ID.index_add_(0, target_N, hidden_ND * weight_N[:, None], alpha=-1)
+        grad_bias_I = grad_item_EI[D, : len(item_ID)].clone()
+        grad_bias_I.index_add_(0, target_N, weight_N, alpha=-1)
+        ctx.save_for_backward(grad_hidden_ND, grad_item_ID, grad_bias_I)
+        return ((sum_N.log() + shift_N - target_logit_N) * weight_N).sum()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        grad_hidden_ND, grad_item_ID, grad_bias_I = ctx.saved_tensors
-        return grad_hidden_ND * grad, grad_item_ID * grad, grad_bias_I * grad, None, None, None
+        needed = zip(ctx.saved_tensors, ctx.needs_input_grad[:3], strict=True)
+        return *(own * grad if needs else None for own, needs in needed), None, None, None
+
+
+def _chunk_rows(n_rows: int, n_items: int, device: torch.device) -> int:
+    rows = CHUNK_LOGITS["cpu" if device.type == "cpu" else "cuda"] // n_items
+    return max(1, min(max(rows // 32 * 32, 32), n_rows))
+
+
+def _with_bias(item_ID: Tensor, bias_I: Tensor, dtype: torch.dtype) -> Tensor:
+    """[I + padding, D + 3] vectors, the bias in two coordinates (what the first loses), and 1."""
+    bias_I1 = bias_I[:, None]
+    rounded_I1 = bias_I1.to(dtype).to(bias_I.dtype)
+    whole_IE = torch.cat([item_ID, rounded_I1, bias_I1 - rounded_I1, torch.ones_like(bias_I1)], 1)
+    # a catalogue padded to a multiple of 32 lets the matrix products run at full speed
+    padded_IE = F.pad(whole_IE, (0, 0, 0, -len(item_ID) % 32))
+    padded_IE[len(item_ID) :, item_ID.shape[1]] = NEVER
+    return padded_IE.to(dtype)
+
+
+def _shift(
+    hidden_ND: Tensor, item_ID: Tensor, bias_I: Tensor, target_logit_N: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor | None]:
+    """[N] what to subtract from a row's logits, and where its maximum must be subtracted besides.
+
+    The largest logit lies between the target's and the bound of Cauchy and Schwarz. Where those
+    are near enough, nothing over- or underflows after a shift that costs no pass over the logits.
+    """
+    bound_N = hidden_ND.norm(dim=1) * item_ID.norm(dim=1).max() + bias_I.max()
+    shift_N = (bound_N - SAFE_EXPONENT).clamp_min(0).minimum(target_logit_N + SAFE_EXPONENT)
+    shift_N = shift_N.to(dtype).to(hidden_ND.dtype)
+    unsafe_N = ~(bound_N - target_logit_N <= 2 * SAFE_EXPONENT)
+    return shift_N, unsafe_N if bool(unsafe_N.any()) else None
+
+
+def _row_sums(value_nI: Tensor) -> Tensor:
+    """[n] sums over an even number of columns, in full precision but for the first step.
+
+    A sum that casts as it goes makes a copy first; 32 partial sums in bfloat16 cost half of that,
+    and their roundings (2⁻⁹ each, independent) average out to 10⁻⁴.
+    """
+    partial_n32 = value_nI.view(len(value_nI), 32, -1).sum(2)
+    return partial_n32.sum(1, dtype=torch.promote_types(value_nI.dtype, torch.float32))
+
+
+def _subtract_maximum(logits_nI: Tensor, rows_n: Tensor) -> Tensor:
+    """Subtract the maximum of the given rows in place; returns what was subtracted, 0 elsewhere."""
+    maximum_n = torch.where(rows_n, logits_nI.amax(1), logits_nI.new_zeros(()))
+    logits_nI -= maximum_n[:, None]
+    return maximum_n
 
 
 def catalogue_softmax(
