@@ -16,6 +16,7 @@ from torch import Tensor
 from quintet.config import Config, tunable
 from quintet.data.batch import Windows, length_bucketed, training_windows
 from quintet.nn.model import QuintetModel
+from quintet.train.allocator import reusing_memory
 from quintet.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from quintet.train.prepare import PreparedEvents
 
@@ -55,13 +56,20 @@ Validate = Callable[[QuintetModel], float]
 
 @contextmanager
 def _deterministic(device: torch.device) -> Iterator[None]:
-    """On the CPU, add scattered gradients in one order: several threads add in any."""
+    """On the CPU, add scattered gradients in one order: several threads add in any.
+
+    Torch then also overwrites all memory that it takes, to show who reads before writing; that is
+    a tenth of a step, and nothing here does.
+    """
     before = torch.are_deterministic_algorithms_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(before or device.type == "cpu")
+    torch.utils.deterministic.fill_uninitialized_memory = before and filled
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = filled
 
 
 class Trainer:
@@ -105,7 +113,7 @@ class Trainer:
         Raises:
             CheckpointError: the checkpoint folder holds a damaged file or another run's.
         """
-        with _deterministic(self.model.bias_I.device):
+        with _deterministic(self.model.bias_I.device), reusing_memory():
             return self._run()
 
     def _run(self) -> Outcome:
