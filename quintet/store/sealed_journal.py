@@ -310,8 +310,18 @@ class SealedJournal(Journal):
         self.keys.close()
 
 
-def _codes(kinds: Iterable[str]) -> frozenset[int]:
-    unknown = sorted(set(kinds) - set(CODES))
+def check_kinds(kinds: Iterable[str]) -> frozenset[str]:
+    """The kinds as a set.
+
+    Raises:
+        ConfigError: there is no such kind; lists those that exist.
+    """
+    wanted = frozenset(kinds)
+    unknown = sorted(wanted - set(CODES))
     if unknown:
         raise ConfigError(f"unknown kind {unknown[0]!r}; choose from: {', '.join(CODES)}")
-    return frozenset(CODES[kind] for kind in kinds)
+    return wanted
+
+
+def _codes(kinds: Iterable[str]) -> frozenset[int]:
+    return frozenset(CODES[kind] for kind in check_kinds(kinds))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -24,7 +25,7 @@ from quintet.store.disk import FolderLock
 from quintet.store.frame_log import PAGE, FrameLog, pages
 from quintet.store.key_file import KeyFile
 from quintet.store.seal import NOBODY, Sealed
-from quintet.store.sealed_journal import RacedError, SealedJournal
+from quintet.store.sealed_journal import RacedError, SealedJournal, check_kinds
 
 try:
     import apsw
@@ -202,8 +203,9 @@ class SQLiteJournal(SealedJournal):
                 newest = None
         if newest is None:
             return super().read(after, limit, kinds)
-        wanted = (e for e in newest if kinds is None or e.record.kind in kinds)
-        return (entry for entry, _ in zip(wanted, range(limit or len(newest)), strict=False))
+        wanted = None if kinds is None else check_kinds(kinds)
+        entries = (entry for entry in newest if wanted is None or entry.record.kind in wanted)
+        return islice(entries, limit)
 
     def _problems(self) -> list[str]:
         return self._file.problems()
