@@ -6,6 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from quintet.metrics.off_policy import (
+    BanditLog,
+    PolicyValue,
+    direct_method,
+    doubly_robust,
+    expected_reward,
+    ips,
+    snips,
+    switch,
+    switch_dr,
+    switch_threshold,
+)
+
 ACTIONS, WIDTH = 6, 4
 
 
@@ -22,6 +35,26 @@ class Rounds:
     def of_action(self, table_NA: np.ndarray) -> np.ndarray:
         """[N] the column of the logged action."""
         return table_NA[np.arange(len(self.action_N)), self.action_N]
+
+    def estimates(self, **how: int) -> dict[str, PolicyValue]:
+        """Every estimator's answer; SWITCH chooses its threshold from the log."""
+        log = BanditLog(
+            self.reward_N, self.of_action(self.logging_NA), self.of_action(self.policy_NA)
+        )
+        model = (
+            self.of_action(self.predicted_NA),
+            expected_reward(self.policy_NA, self.predicted_NA),
+        )
+        tables = self.logging_NA, self.policy_NA, self.predicted_NA
+        threshold = switch_threshold(log, *tables, greatest_reward=1.0)
+        return {
+            "IPS": ips(log, **how),
+            "SNIPS": snips(log, **how),
+            "direct method": direct_method(log, model[1], **how),
+            "doubly robust": doubly_robust(log, *model, **how),
+            "SWITCH": switch(log, *tables, threshold, **how),
+            "SWITCH-DR": switch_dr(log, *model, threshold, **how),
+        }
 
 
 class Bandit:
@@ -78,3 +111,28 @@ def cross_fitted(context_NW: np.ndarray, action_N: np.ndarray, reward_N: np.ndar
 def softmax(logit_NA: np.ndarray) -> np.ndarray:
     power_NA = np.exp(logit_NA - logit_NA.max(axis=1, keepdims=True))
     return power_NA / power_NA.sum(axis=1, keepdims=True)
+
+
+def coverage(runs: int, rounds: int, resamples: int) -> dict[str, dict[str, float]]:
+    """By estimator: bias, RMSE and how often each interval holds the truth, over fresh logs."""
+    bandit = Bandit()
+    truth = bandit.truth()
+    found: dict[str, list[PolicyValue]] = {}
+    for run in range(runs):
+        for name, each in bandit.draw(rounds, run).estimates(seed=run, resamples=resamples).items():
+            found.setdefault(name, []).append(each)
+
+    def share(own: list[PolicyValue], low: str, high: str) -> float:
+        return float(np.mean([getattr(v, low) <= truth <= getattr(v, high) for v in own]))
+
+    return {
+        name: {
+            "truth": truth,
+            "bias": float(np.mean([each.value for each in own])) - truth,
+            "rmse": float(np.sqrt(np.mean([(each.value - truth) ** 2 for each in own]))),
+            "normal": share(own, "low", "high"),
+            "bootstrap": share(own, "bootstrap_low", "bootstrap_high"),
+            "effective_n": float(np.mean([each.effective_n for each in own])),
+        }
+        for name, own in found.items()
+    }

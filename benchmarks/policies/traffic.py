@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quintet.metrics.experiments import Arm, Effect, compare, mean_of, ratio_of
+from quintet.metrics.experiments import (
+    Arm,
+    Effect,
+    always_valid,
+    compare,
+    mean_of,
+    ratio_of,
+)
 
 
 @dataclass(frozen=True)
@@ -64,3 +71,37 @@ def draw_trial(users: int, lift: float, seed: int) -> Trial:
     shown_U = rng.poisson(activity_U)
     clicks_U = rng.binomial(shown_U, rate_U * np.where(treated_U, 1 + lift, 1.0))
     return Trial(treated_U, shown_U, clicks_U, before_U)
+
+
+def found_at(users: int, lift: float, runs: int, *, looks: int = 20, start: int = 0) -> dict:
+    """Share of experiments that call a difference at the 5 % level, by how they are read.
+
+    ``peeking`` calls it at the first of ``looks`` whose fixed-size p is below 0.05 (wrong);
+    ``always valid`` may look as often; ``stopped at`` is the mean share of users it then had.
+    """
+    calls: dict[str, list[bool]] = {}
+    stopped = []
+    for seed in range(start, start + runs):
+        trial = draw_trial(users, lift, seed)
+        steps = np.linspace(users / looks, users, looks).astype(int)
+        effects = [trial.first(n).clicks_per_user(cuped=True) for n in steps]
+        # clicks a user average 1: 5 % of that is what one hopes for
+        stop = always_valid(effects, expected_effect=0.05).stopped_at
+        stopped.append(1.0 if stop is None else (stop + 1) / looks)
+        for name, called in {
+            "clicks a user": trial.clicks_per_user().p < 0.05,
+            "clicks a user, CUPED": effects[-1].p < 0.05,
+            "clicks a view": trial.clicks_per_view().p < 0.05,
+            "clicks a view, views as units (wrong)": trial.clicks_per_view_by_view().p < 0.05,
+            "CUPED, peeking (wrong)": min(effect.p for effect in effects) < 0.05,
+            "CUPED, always valid": stop is not None,
+        }.items():
+            calls.setdefault(name, []).append(bool(called))
+    shares = {name: float(np.mean(own)) for name, own in calls.items()}
+    return {
+        "users": users,
+        "lift": lift,
+        "runs": runs,
+        "stopped at": float(np.mean(stopped)),
+        "found": shares,
+    }

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.policies.bandit import Bandit
+from benchmarks.policies.bandit import Bandit, coverage
 from quintet.metrics import bootstrap_mean
 from quintet.metrics.off_policy import (
     BanditLog,
@@ -205,32 +205,12 @@ def test_rows_of_one_group_count_as_one() -> None:
 
 
 def test_intervals_cover_the_truth_and_the_model_helps() -> None:
-    bandit = Bandit()
-    truth, runs = bandit.truth(), 500
-    names = ("ips", "snips", "doubly robust", "switch-dr")
-    error, covered = ({name: np.zeros(runs) for name in names} for _ in range(2))
-    for run in range(runs):
-        drawn = bandit.draw(600, run)
-        log = BanditLog(
-            drawn.reward_N, drawn.of_action(drawn.logging_NA), drawn.of_action(drawn.policy_NA)
-        )
-        model = (
-            drawn.of_action(drawn.predicted_NA),
-            expected_reward(drawn.policy_NA, drawn.predicted_NA),
-        )
-        found = {
-            "ips": ips(log, resamples=0),
-            "snips": snips(log, resamples=0),
-            "doubly robust": doubly_robust(log, *model, resamples=0),
-            "switch-dr": switch_dr(log, *model, 10.0, resamples=0),
-        }
-        for name, each in found.items():
-            error[name][run] = each.value - truth
-            covered[name][run] = each.low <= truth <= each.high
-    rmse = {name: np.sqrt((values**2).mean()) for name, values in error.items()}
-    share = {name: values.mean() for name, values in covered.items()}
-    assert all(0.93 <= value <= 0.97 for value in share.values()), share
-    assert rmse["doubly robust"] < rmse["snips"] < rmse["ips"], rmse
+    found = coverage(runs=500, rounds=600, resamples=0)
+    for name in ("IPS", "SNIPS", "doubly robust"):
+        assert 0.93 <= found[name]["normal"] <= 0.97, found
+        assert abs(found[name]["bias"]) < 3 * found[name]["rmse"] / 500**0.5 + 1e-3, found
+    assert found["doubly robust"]["rmse"] < found["SNIPS"]["rmse"] < found["IPS"]["rmse"]
+    assert found["SWITCH-DR"]["rmse"] < found["IPS"]["rmse"]
 
 
 def test_the_threshold_follows_the_weights() -> None:
