@@ -1,7 +1,7 @@
 """The journal: what people did and were shown, durable before it is acknowledged, and erasable.
 
 Start at :mod:`quintet.store.base` (:class:`Journal`, :func:`open_store`) and
-:mod:`quintet.store.records`. State that follows a journal is in :mod:`quintet.store.state`.
+:mod:`quintet.store.records`. Counts that follow it are in :mod:`quintet.store.online_counts`.
 """
 
 from quintet.store.base import Appended, Entry, Journal, Outcome, Receipt, Verified, open_store

@@ -8,6 +8,7 @@ token is forgotten. What a crash left half done is finished when the journal is 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -48,6 +49,8 @@ class SealedJournal(Journal):
 
     def __init__(self, keys: KeyStore, config: Config) -> None:
         self.keys = keys
+        self._stones: dict[str, Erasure] = {}
+        self._stones_until, self._stones_lock = 0, threading.Lock()
         self._writer = Writer(self._commit, config.queue, config.group)
         self._writer.call(self._finish_erasures)
 
@@ -235,6 +238,19 @@ class SealedJournal(Journal):
         """See :meth:`Journal.is_tombstone_of`."""
         hashed = seal.owner_hash(self.keys.pepper, owner)
         return erasure.digest == seal.tombstone_digest(self.keys.pepper, erasure.salt, hashed)
+
+    def was_erased(self, owner: Owner) -> bool:
+        """See :meth:`Journal.was_erased`; a tombstone is read once."""
+        hashed, pepper = seal.owner_hash(self.keys.pepper, owner), self.keys.pepper
+        with self._stones_lock:
+            last = self.last_offset
+            if last > self._stones_until:
+                for entry in self.read(self._stones_until, kinds=[Erasure.kind]):
+                    if isinstance(entry.record, Erasure):
+                        self._stones[entry.record.erasure_id] = entry.record
+                self._stones_until = last
+            stones = list(self._stones.values())
+        return any(seal.tombstone_digest(pepper, s.salt, hashed) == s.digest for s in stones)
 
     # ------------------------------------------------------------------ copies and checks
 
