@@ -20,7 +20,8 @@ EXAMPLES = examples(
 def serve(
     bundle: Bundle,
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Listen there; other than this machine needs keys.")
+        str,
+        typer.Option(metavar="ADDRESS", help="Listen there; others than this machine need keys."),
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="N", help="Listen there; 0 takes a free one.")

@@ -81,9 +81,7 @@ def grown(
     count_I[: len(trained.count_I)] = trained.count_I
     features = joined_features(base.table, new, taken)
     model = _grown_model(trained.model, len(items), features)
-    memories = {
-        name: _grown_memory(memory, features) for name, memory in trained.memories.items()
-    }
+    memories = {name: _grown_memory(memory, features) for name, memory in trained.memories.items()}
     made = replace(
         trained,
         model=model,
@@ -110,7 +108,9 @@ def ids_of(trained: Trained, ids: Sequence[Id]) -> pa.Array:
     try:
         return pa.array([int(one) for one in ids], pa.int64())
     except (ValueError, OverflowError):
-        raise DataError("the catalogue's item ids are whole numbers, and a new one is not") from None
+        raise DataError(
+            "the catalogue's item ids are whole numbers, and a new one is not"
+        ) from None
 
 
 def attribute_table(schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -60,9 +60,10 @@ def score(lists: ListMaker, request: ScoreIn) -> dict[str, Any]:
 def _calibrated(live: Live, one: Person, rows: Ints) -> tuple[Floats, Floats]:
     """[N] expected ratings and [N, B] chances of the behaviours; the state is computed once."""
     trained = live.trained
-    task = trained.model.tasks["interaction"] if "interaction" in trained.model.tasks else None
-    if not isinstance(task, Interaction):
+    if "interaction" not in trained.model.tasks:
         return np.full(len(rows), np.nan, np.float32), np.zeros((len(rows), 0), np.float32)
+    task = trained.model.task("interaction")
+    assert isinstance(task, Interaction)
     evidence = trained.scorer.evidence
     now = Moments.newest(batch([one], len(trained.items)))
     shared_ND = evidence.states(now).shared_BD.expand(len(rows), -1)

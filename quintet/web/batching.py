@@ -50,8 +50,8 @@ class Batcher(Generic[In, Out]):
         while self._waiting:
             # who gave up meanwhile costs nothing
             size = min(self._largest, len(self._waiting))
-            taken = [one for one in (self._waiting.popleft() for _ in range(size))]
-            taken = [one for one in taken if not one[1].done()]
+            gathered = (self._waiting.popleft() for _ in range(size))
+            taken = [one for one in gathered if not one[1].done()]
             if not taken:
                 continue
             try:

@@ -64,7 +64,7 @@ class Experiments:
 
     def __init__(self, path: Path, changed: Callable[[set[str]], None] | None = None) -> None:
         self.path = path
-        self._changed = changed or (lambda models: None)
+        self._changed = changed
         self._held: dict[str, ExperimentIn] = {}
         self._stamp: tuple[int, int] | None = None
         self.refresh()
@@ -94,12 +94,17 @@ class Experiments:
         if len(set(names)) != len(names):
             raise ConfigError("two arms have one name")
         former = self._held.get(experiment.name)
-        if former is not None and former.active and experiment.active and _moved(former, experiment):
+        if (
+            former is not None
+            and former.active
+            and experiment.active
+            and _moved(former, experiment)
+        ):
             raise ConfigError(
                 "arms, weights and traffic of a running experiment stay: end it, and start another"
             )
         held = {**self._held, experiment.name: experiment}
-        self._changed(_models(held))
+        self._load(held)
         write_json_atomic(self.path, {"experiments": [one.model_dump() for one in held.values()]})
         self._held = held
         self._stamp = self._stamped()
@@ -115,8 +120,12 @@ class Experiments:
             return
         self._stamp = stamp
         held = self._read() if stamp is not None else {}
-        self._changed(_models(held))
+        self._load(held)
         self._held = held
+
+    def _load(self, held: dict[str, ExperimentIn]) -> None:
+        if self._changed is not None:
+            self._changed(_models(held))
 
     def _read(self) -> dict[str, ExperimentIn]:
         try:

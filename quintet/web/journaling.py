@@ -74,9 +74,7 @@ def user_owner(live: Live, user: str | int) -> Owner:
 
 def farewell(owner: Owner) -> ProfileEdit:
     """The last record before an erasure."""
-    return ProfileEdit(
-        edit_id=secrets.token_hex(16), user_id=owner.id, timestamp=now(), changes={}
-    )
+    return ProfileEdit(edit_id=secrets.token_hex(16), user_id=owner.id, timestamp=now(), changes={})
 
 
 def deployment(live: Live) -> Deployment:

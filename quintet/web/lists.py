@@ -156,7 +156,9 @@ class ListMaker:
     def _wish(self, work: _Work) -> Wish:
         settings, live, one = work.settings, work.live, work.one
         allowed_I = allowed(live, settings, one)
-        shift_I = interest_shift(live.trained, one, self.interests(live, one)) if one.edits else None
+        shift_I = (
+            interest_shift(live.trained, one, self.interests(live, one)) if one.edits else None
+        )
         if settings.query is not None and settings.query.strip():
             match_I = query_match(live, settings.query)
             allowed_I = allowed_I & (match_I > 0)

@@ -129,11 +129,13 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         for name, value in self.headers:
             if name == b"content-length" and _length(value) > self.limits.body_bytes:
-                return self._refuse(413)
+                self._refuse(413)
+                return
             if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-                return self._refuse(415)
+                self._refuse(415)
+                return
         self._arm(self.limits.body_seconds)
-        return super().on_headers_complete()
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Count the body."""

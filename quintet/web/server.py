@@ -166,7 +166,7 @@ def worker_app() -> FastAPI:
 
 
 def uvicorn_config(options: Options, app: Any) -> uvicorn.Config:
-    """uvicorn's settings: our protocol, our log, nothing that tells who we are."""
+    """Settings of uvicorn: our protocol, our log, nothing that tells who we are."""
     return uvicorn.Config(
         app,
         factory=isinstance(app, str),

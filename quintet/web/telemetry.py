@@ -10,7 +10,8 @@ import json
 import os
 import sys
 import time
-from typing import IO, Any
+from collections.abc import Sequence
+from typing import IO, Any, Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -25,6 +26,8 @@ SECONDS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 LENGTHS = (0, 1, 2, 5, 10, 20, 50, 100, 200)
 SCORES = (-8, -4, -2, -1, 0, 1, 2, 4, 8, 16)
+NAMESPACE = "quintet"
+Mode = Literal["livesum", "max"]
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -32,28 +35,36 @@ class Metrics:
     """The numbers of one service; several workers add theirs up through a shared folder."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        own = {"registry": registry, "namespace": "quintet"}
-        self.requests = Counter("requests", "answers", ["route", "status"], **own)
-        self.seconds = Histogram("request_seconds", "to answer", ["route"], buckets=SECONDS, **own)
-        self.busy = Gauge(
-            "requests_in_flight", "requests being answered", multiprocess_mode="livesum", **own
+        self.registry = CollectorRegistry()
+        self.requests = self._counter("requests", "answers", "route", "status")
+        self.seconds = self._histogram("request_seconds", "to answer", SECONDS, "route")
+        self.busy = self._gauge("requests_in_flight", "requests being answered", "livesum")
+        self.refused = self._counter("refused", "requests turned away", "why")
+        self.batch = self._histogram("batch_size", "lists made in one go", SIZES)
+        self.events = self._counter("events", "events by what became of them", "outcome")
+        self.exposures = self._counter("exposures", "lists by whether they are on disk", "kept")
+        self.basis = self._counter("lists", "lists by what they rest on", "basis")
+        self.length = self._histogram("history_length", "events behind a list", LENGTHS)
+        self.score = self._histogram("top_score", "score of the first item", SCORES)
+        self.popularity = self._histogram(
+            "shown_popularity", "standardised log count of shown items", SCORES
         )
-        self.refused = Counter("refused", "requests turned away", ["why"], **own)
-        self.batch = Histogram("batch_size", "lists made in one go", buckets=SIZES, **own)
-        self.events = Counter("events", "events by what became of them", ["outcome"], **own)
-        self.exposures = Counter("exposures", "lists by whether they are on disk", ["kept"], **own)
-        self.basis = Counter("lists", "lists by what they rest on", ["basis"], **own)
-        self.length = Histogram("history_length", "events behind a list", buckets=LENGTHS, **own)
-        self.score = Histogram("top_score", "score of the first item", buckets=SCORES, **own)
-        self.popularity = Histogram(
-            "shown_popularity", "standardised log count of shown items", buckets=SCORES, **own
+        self.unknown = self._counter("unknown_items", "events on items the model lacks")
+        self.swaps = self._counter("model_swaps", "bundles put in place or refused", "outcome")
+        self.offset = self._gauge("delta_offset", "journal offset", "max")
+        self.loaded = self._gauge("model_loaded_seconds", "when the live bundle came", "max")
+
+    def _counter(self, name: str, what: str, *labels: str) -> Counter:
+        return Counter(name, what, labels, namespace=NAMESPACE, registry=self.registry)
+
+    def _histogram(self, name: str, what: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(
+            name, what, labels, namespace=NAMESPACE, registry=self.registry, buckets=buckets
         )
-        self.unknown = Counter("unknown_items", "events on items the model lacks", **own)
-        self.swaps = Counter("model_swaps", "bundles put in place or refused", ["outcome"], **own)
-        self.offset = Gauge("delta_offset", "journal offset", multiprocess_mode="max", **own)
-        self.loaded = Gauge(
-            "model_loaded_seconds", "when the live bundle came", multiprocess_mode="max", **own
+
+    def _gauge(self, name: str, what: str, mode: Mode) -> Gauge:
+        return Gauge(
+            name, what, namespace=NAMESPACE, registry=self.registry, multiprocess_mode=mode
         )
 
     def text(self) -> bytes:

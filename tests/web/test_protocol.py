@@ -1,0 +1,139 @@
+"""Limits of the wire: size, time, and that others are served meanwhile."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+
+from quintet.web.protocol import Limits
+from tests.web.running import Running
+
+LIMITS = Limits(
+    header_bytes=4096, body_bytes=50_000, header_seconds=0.6, body_seconds=0.6, write_seconds=0.6
+)
+CHUNK = b"4000\r\n" + b" " * 0x4000 + b"\r\n"
+POST = b"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def limited(bundle, tmp_path_factory):
+    with Running(bundle, tmp_path_factory.mktemp("limited"), limits=LIMITS) as server:
+        yield server
+
+
+def exchange(server: Running, *parts: bytes, pause: float = 0.0) -> tuple[bytes, float]:
+    """What comes back until the server closes, and how long that took."""
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as wire:
+        answer = b""
+        try:
+            for part in parts:
+                wire.sendall(part)
+                time.sleep(pause)
+            while more := wire.recv(65536):
+                answer += more
+        except (ConnectionResetError, BrokenPipeError):
+            answer += b"<reset>"
+    return answer, time.monotonic() - started
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /health/li",
+        b"GET /health/live HTTP/1.1\r\nhost: x\r\nx-slow: ",
+        POST + b"content-length: 100\r\n\r\n{",
+        POST + b"transfer-encoding: chunked\r\n\r\n5\r\n{",
+    ],
+)
+def test_who_stops_sending_is_closed_on_deadline(limited, sent) -> None:
+    answer, seconds = exchange(limited, sent)
+    assert 0.3 < seconds < 3
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 408")
+
+
+def test_who_dribbles_is_closed_too(limited) -> None:
+    drops = [b"x-%d: 1\r\n" % n for n in range(40)]
+    answer, seconds = exchange(limited, b"GET / HTTP/1.1\r\nhost: x\r\n", *drops, pause=0.05)
+    assert b"408" in answer or b"<reset>" in answer
+    assert seconds < 4
+
+
+def test_many_slow_clients_do_not_hinder_the_others(limited) -> None:
+    wires = [socket.create_connection(("127.0.0.1", limited.port)) for _ in range(100)]
+    try:
+        for wire in wires:
+            wire.sendall(POST + b"content-length: 90\r\n\r\n{")
+        took = []
+        for _ in range(20):
+            started = time.monotonic()
+            assert limited.http.get("/health/live").status_code == 200
+            took.append(time.monotonic() - started)
+        assert sorted(took)[10] < 0.5
+        for wire in wires:
+            wire.settimeout(5)
+            assert wire.recv(4096)[:12] in (b"HTTP/1.1 408", b"")
+    finally:
+        for wire in wires:
+            wire.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", b"431"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 5000 + b"\r\n\r\n", b"431"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 5000, b"431"),
+        (b"GET / HTTP/1.1\r\n" + b"x: 1\r\n" * 900, b"431"),
+        (POST + b"content-length: 50001\r\n\r\n", b"413"),
+        (POST + b"content-length: 99999999999999999999\r\n\r\n", b"4"),
+        (
+            POST
+            + b"transfer-encoding: chunked\r\n\r\n"
+            + (b"4000\r\n" + b" " * 16384 + b"\r\n") * 4,
+            b"413",
+        ),
+        (POST + b"content-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc", b"415"),
+        (b"\x16\x03\x01nonsense\r\n\r\n", b"400"),
+    ],
+)
+def test_what_is_too_large_or_packed_is_refused_at_once(limited, sent, status) -> None:
+    answer, seconds = exchange(limited, sent)
+    # a client that was still sending may see the connection reset before it reads the answer
+    assert answer.startswith(b"HTTP/1.1 " + status) or answer == b"<reset>"
+    assert seconds < 0.5
+
+
+def test_the_largest_that_fits_is_read(limited) -> None:
+    event = b'{"user_id": "u", "item_id": "i1"}'
+    body = event + b" " * (LIMITS.body_bytes - len(event))
+    answer, _ = exchange(
+        limited, POST + b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    )
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+def test_pipelined_requests_are_answered_in_order(limited) -> None:
+    one = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
+    last = b"GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    answer, _ = exchange(limited, one * 3 + last)
+    assert answer.count(b"HTTP/1.1 200") == 4
+
+
+def test_a_client_that_does_not_read_is_dropped(limited) -> None:
+    with socket.create_connection(("127.0.0.1", limited.port)) as wire:
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        wire.settimeout(10)
+        size = len(limited.http.get("/openapi.json").content)
+        wire.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 400)
+        time.sleep(LIMITS.write_seconds + 0.5)
+        read = 0
+        try:
+            while more := wire.recv(65536):
+                read += len(more)
+        except ConnectionResetError:
+            pass
+        assert read < 400 * size
