@@ -38,6 +38,7 @@ class _CatalogueSoftmax(torch.autograd.Function):
         bias_I: Tensor,
         target_N: Tensor,
         weight_N: Tensor,
+        correction_I: Tensor | None,
         low_precision: bool,
     ) -> Tensor:
         dtype = torch.bfloat16 if low_precision else hidden_ND.dtype
@@ -45,8 +46,9 @@ class _CatalogueSoftmax(torch.autograd.Function):
         N, D = hidden_ND.shape
         target_ND = item_ID[target_N]
         target_logit_N = (hidden_ND * target_ND).sum(1) + bias_I[target_N]
-        shift_N, unsafe_N = _shift(hidden_ND, item_ID, bias_I, target_logit_N, dtype)
-        items_IE = _with_bias(item_ID, bias_I, dtype)
+        others_I = bias_I if correction_I is None else bias_I + correction_I
+        shift_N, unsafe_N = _shift(hidden_ND, item_ID, others_I, target_logit_N, dtype)
+        items_IE = _with_bias(item_ID, others_I, dtype)
         items_ID = items_IE[:, :D].contiguous()
         ones_N1 = hidden_ND.new_ones(N, 1)
         states_NE = torch.cat([hidden_ND, ones_N1, ones_N1, -shift_N[:, None]], 1).to(dtype)
@@ -61,6 +63,9 @@ class _CatalogueSoftmax(torch.autograd.Function):
         for start in range(0, N, rows_at_once):
             rows = slice(start, start + rows_at_once)
             logits_nI = torch.mm(states_NE[rows], items_IE.T, out=buffer_nI[: N - start])
+            if correction_I is not None:
+                own_n1 = (target_logit_N - shift_N)[rows, None].to(dtype)
+                logits_nI.scatter_(1, target_N[rows, None], own_n1)
             if unsafe_N is not None:
                 shift_N[rows] += _subtract_maximum(logits_nI, unsafe_N[rows])
             odds_nI = logits_nI.exp_()
@@ -82,7 +87,8 @@ class _CatalogueSoftmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         needed = zip(ctx.saved_tensors, ctx.needs_input_grad[:3], strict=True)
-        return *(own * grad if needs else None for own, needs in needed), None, None, None
+        grads = (own * grad if needs else None for own, needs in needed)
+        return *grads, None, None, None, None
 
 
 def _chunk_rows(n_rows: int, n_items: int, device: torch.device) -> int:
@@ -140,6 +146,7 @@ def catalogue_softmax(
     target_N: Tensor,
     weight_N: Tensor | None = None,
     *,
+    correction_I: Tensor | None = None,
     low_precision: bool = False,
 ) -> Tensor:
     """Mean full-softmax cross-entropy of the next item over the whole catalogue.
@@ -153,12 +160,14 @@ def catalogue_softmax(
         bias_I: [I] item biases.
         target_N: [N] rows of the items that came next.
         weight_N: [N] weights of the positions; equal when absent.
+        correction_I: [I] added to the logits of all items but a row's own target (see
+            ``nn/sampled_softmax.py``); nothing when absent.
         low_precision: compute the three products in bfloat16.
     """
     weight_N = hidden_ND.new_ones(len(hidden_ND)) if weight_N is None else weight_N
     weight_N = weight_N / weight_N.sum().clamp_min(1e-9)
     loss: Tensor = _CatalogueSoftmax.apply(  # type: ignore[no-untyped-call]
-        hidden_ND, item_ID, bias_I, target_N, weight_N, low_precision
+        hidden_ND, item_ID, bias_I, target_N, weight_N, correction_I, low_precision
     )
     return loss
 
