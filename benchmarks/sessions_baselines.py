@@ -75,13 +75,20 @@ def main() -> None:
         console.print(f"{name}: validation NDCG@10 {tuned.score:.4f}, {tuned.values}")
         note(results, tuned)
         for protocol, events in counted.items():
-            figures = measured(tuned.memory(), split, events, results, f"{name}, {protocol}")
-            shown = ", ".join(f"{metric} {figures[metric]['mean']:.4f}" for metric in METRICS)
-            console.print(f"  {protocol}: {shown}")
+            label = f"{name}, {protocol}"
+            tell(console, protocol, measured(tuned.memory(), split, events, results, label))
+            for title, rows in results["slices"].items():
+                tell(console, f"{protocol}, {title}", rows[label])
         write_results(arguments.out / "results.json", results)
     results["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     write_results(arguments.out / "results.json", results)
     console.print(f"figures: {arguments.out / 'results.json'}")
+
+
+def tell(console: Console, title: str, figures: dict[str, Any]) -> None:
+    """One line of figures."""
+    shown = ", ".join(f"{metric} {figures[metric]['mean']:.4f}" for metric in METRICS)
+    console.print(f"  {title}: {shown}")
 
 
 def sampled(split: Split, part: Part, most: int, seed: int) -> tuple[Interactions, Ints]:
@@ -121,11 +128,10 @@ def measured(
     known = inside(histories, wanted)
     figures: dict[str, Any] = {metric: vars(bootstrap_mean(values[metric])) for metric in METRICS}
     results["models"][name] = figures
-    for title, members in (("target in its prefix", known), ("target not in it", ~known)):
-        results["slices"].setdefault(title, {})[name] = {
-            metric: vars(bootstrap_mean(values[metric][members])) for metric in METRICS
-        }
-        results["slices"][title]["targets"] = int(members.sum())
+    for title, members in (("in its prefix", known), ("not in its prefix", ~known)):
+        of_slice = {metric: vars(bootstrap_mean(values[metric][members])) for metric in METRICS}
+        label = f"target {title} ({members.sum():,} targets)"
+        results["slices"].setdefault(label, {})[name] = of_slice
     return figures
 
 
