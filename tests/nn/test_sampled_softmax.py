@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from nn.worlds import model_of, prepared, tables
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,6 +15,8 @@ from quintet.data.batch import Windows
 from quintet.nn.losses import catalogue_softmax
 from quintet.nn.sampled_softmax import Candidates, draw_candidates, sampled_softmax
 from quintet.nn.tasks.ranking import Ranking
+
+from .worlds import model_of, prepared, tables
 
 COUNTS = torch.tensor([40.0, 20.0, 10.0, 10.0, 5.0, 3.0, 1.0, 0.0])
 
