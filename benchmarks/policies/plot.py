@@ -46,16 +46,14 @@ def _estimates(axes: Any, found: dict[str, Any]) -> None:
     truth = found["truth"]
     axes.axvspan(truth.low, truth.high, color="tab:green", alpha=0.15, linewidth=0)
     axes.axvline(truth.value, color="tab:green", label="uniform's own log")
-    for row, (name, value) in enumerate(found["estimates"].items()):
+    for row, value in enumerate(found["estimates"].values()):
         axes.plot([value.low, value.high], [row, row], color="tab:blue")
         axes.plot([value.value], [row], "o", color="tab:blue")
         axes.plot([value.bootstrap_low, value.bootstrap_high], [row - 0.2] * 2, color="tab:gray")
-        axes.annotate(name, (value.high, row), (6, -3), textcoords="offset points", fontsize=8)
-    axes.set_yticks([])
+    axes.set_yticks(range(len(found["estimates"])), list(found["estimates"]))
     axes.set_title(f"{found['name']}: uniform choice judged from Thompson's log", loc="left")
     axes.set_xlabel("clicks a row; normal (blue) and bootstrap (grey) 95 % intervals")
-    axes.margins(x=0.25)
-    axes.legend(frameon=False)
+    axes.legend(loc="lower right")
 
 
 def _errors(axes: Any, found: dict[str, Any]) -> None:
@@ -80,7 +78,7 @@ def _coverage(axes: Any, simulated: dict[str, dict[str, float]]) -> None:
     axes.set_xticks(places, names, fontsize=8)
     axes.set_ylabel("% of 95 % intervals\nthat hold the truth")
     axes.set_title("simulated bandit", loc="left")
-    axes.legend(frameon=False, loc="lower left")
+    axes.legend(loc="lower left", framealpha=1)
 
 
 def _power(axes: Any, trials: list[dict[str, Any]]) -> None:
@@ -96,7 +94,8 @@ def _power(axes: Any, trials: list[dict[str, Any]]) -> None:
             label=f"{name} (A/A {100 * still['found'][name]:.1f} %)",
         )
         axes.axhline(100 * still["found"][name], color=line[0].get_color(), lw=0.7, ls=":")
-    axes.set_xscale("log")
+    axes.set_xticks([trial["users"] for trial in moved])
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_xlabel("users in both arms")
     axes.set_ylabel(f"% of +{moved[0]['lift']:.0%} found" if moved else "")
     axes.set_title("experiments", loc="left")
