@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from quintet.config import Config as BaseConfig
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats, Interactions, Mask
+from quintet.memory.matrices import Matrix
 from quintet.registry import Registry
 
 
@@ -52,6 +53,19 @@ class Memory(ABC):
         ``histories`` is a batch made by ``Interactions.users``: its row ``b`` is the b-th history.
         The history's own items are scored like any other: masking them is the caller's work.
         """
+
+    def sparse_score(self, histories: Interactions) -> Matrix | None:
+        """[B, I] what :meth:`score` gives, as a sparse matrix; None where most is not 0."""
+        del histories
+        return None
+
+    def item_vectors(self) -> Floats | None:
+        """[I, F] item side of scores that are inner products with :meth:`queries`; else None."""
+        return None
+
+    def queries(self, histories: Interactions) -> Floats:
+        """[B, F] history side of scores that are inner products with :meth:`item_vectors`."""
+        raise NotImplementedError(f"memory {self.name!r} scores by no inner product")
 
     def present(self) -> Mask | None:
         """[I] items that this memory knows anything about; None means all."""

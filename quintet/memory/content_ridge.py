@@ -197,9 +197,19 @@ class ContentRidge(Counted):
     # ------------------------------------------------------------------ answers
 
     def _score(self, histories: Interactions) -> Floats:
-        taste_BF = event_matrix(histories, self._weights(histories)) @ self._dual_IF
-        scores: Floats = (taste_BF @ self._feature_IF.T).astype(np.float32)
+        scores: Floats = (self.queries(histories) @ self._feature_IF.T).astype(np.float32)
         return scores
+
+    def item_vectors(self) -> Floats:
+        """[I, F] the items' features; see :meth:`Memory.item_vectors`."""
+        self.require_fitted()
+        return self._feature_IF
+
+    def queries(self, histories: Interactions) -> Floats:
+        """[B, F] tastes; see :meth:`Memory.queries`."""
+        known = histories if histories.n_items == self.n_items else self._known(histories)
+        taste_BF = event_matrix(known, self._weights(known)) @ self._dual_IF
+        return np.asarray(taste_BF, np.float32)
 
     def _explain(self, history: Interactions, item: int) -> Floats:
         parts: Floats = self._dual_IF[history.item] @ self._feature_IF[item]

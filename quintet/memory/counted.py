@@ -6,10 +6,12 @@ from abc import abstractmethod
 from dataclasses import replace
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from quintet.data.interactions import Floats, Interactions
 from quintet.errors import DataError, NotFittedError
 from quintet.memory.base import Memory
+from quintet.memory.matrices import Matrix
 
 
 class Counted(Memory):
@@ -51,6 +53,17 @@ class Counted(Memory):
         scores[:, :fitted] = self._score(self._known(histories))
         return scores
 
+    def sparse_score(self, histories: Interactions) -> Matrix | None:
+        """[B, I] scores where most are 0; see :meth:`Memory.sparse_score`."""
+        fitted = self.n_items
+        self._check(histories)
+        grown = histories.n_items != fitted
+        scores = self._sparse_score(self._known(histories) if grown else histories)
+        if scores is None or not grown:
+            return scores
+        shape = (histories.n_users, histories.n_items)
+        return csr_array((scores.data, scores.indices, scores.indptr), shape=shape)
+
     def explain(self, history: Interactions, item: int) -> Floats | None:
         """[N] how much each event of one history added; see :meth:`Memory.explain`."""
         fitted = self.n_items
@@ -67,6 +80,11 @@ class Counted(Memory):
     @abstractmethod
     def _score(self, histories: Interactions) -> Floats:
         """[B, n_items] scores of histories over the fitted catalogue."""
+
+    def _sparse_score(self, histories: Interactions) -> Matrix | None:
+        """[B, n_items] the same as a sparse matrix, where most scores are 0."""
+        del histories
+        return None
 
     def _explain(self, history: Interactions, item: int) -> Floats | None:
         """[N] parts of the score of an item of the fitted catalogue; None: not a sum."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 
 from quintet.data.interactions import Floats, Interactions, Mask
 from quintet.memory.counted import Counted
@@ -36,9 +36,14 @@ class ItemToItem(Counted):
         return self
 
     def _score(self, histories: Interactions) -> Floats:
-        weighted = event_matrix(histories, self._weights(histories))
-        scores = weighted @ self._matrix
+        scores = self._product(histories)
         return scores.toarray() if issparse(scores) else scores
+
+    def _sparse_score(self, histories: Interactions) -> Matrix | None:
+        return None if isinstance(self._matrix, np.ndarray) else csr_array(self._product(histories))
+
+    def _product(self, histories: Interactions) -> Any:
+        return event_matrix(histories, self._weights(histories)) @ self._matrix
 
     def _explain(self, history: Interactions, item: int) -> Floats:
         from_history = self._matrix[history.item]

@@ -88,6 +88,9 @@ class Transitions(ItemToItem):
         logs: Floats = np.log1p(np.float32(self.config.log_scale) * (scores / greatest))
         return logs
 
+    def _sparse_score(self, histories: Interactions) -> Matrix | None:
+        return super()._sparse_score(histories) if self.config.log_scale is None else None
+
 
 def count_pairs(events: Interactions, window: int, decay: float) -> Matrix:
     """[I, I] ``Σ decay^(d-1)`` over the pairs (item, item d steps later), d = 1 .. ``window``."""

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from quintet.data.batch import collate, gap_buckets, newest_windows
 from quintet.data.interactions import Floats, Interactions, Mask
 from quintet.data.states import Moments
 from quintet.memory.base import Memory
+from quintet.memory.matrices import Matrix, rows_of
 from quintet.nn.content import Inputs
 from quintet.nn.fusion import N_CONTEXT
 from quintet.nn.model import ItemTables, QuintetModel, States
@@ -31,9 +33,15 @@ RECENT = 10
 
 @dataclass(frozen=True)
 class Standardised:
-    """Item side of an inner-product score, with its moments over the warm catalogue."""
+    """Item side of an inner-product score, with its moments over the warm catalogue.
 
-    item_IE: Tensor
+    Attributes:
+        item_IX: [I, X] vectors, then the bias, then a one that takes up the mean.
+        mean_E: [E] mean of vector and bias over warm items.
+        covariance_EE: [E, E] their covariance.
+    """
+
+    item_IX: Tensor
     mean_E: Tensor
     covariance_EE: Tensor
 
@@ -43,14 +51,21 @@ class Standardised:
         item_IE = torch.cat([vector_ID, bias_I[:, None]], dim=1).detach()
         warm_JE = item_IE[warm_I] if bool(warm_I.any()) else item_IE
         centred = warm_JE - warm_JE.mean(0)
-        return cls(item_IE, warm_JE.mean(0), centred.T @ centred / len(warm_JE))
+        one_I1 = item_IE.new_ones(len(item_IE), 1)
+        item_IX = torch.cat([item_IE, one_I1], dim=1)
+        return cls(item_IX, warm_JE.mean(0), centred.T @ centred / len(warm_JE))
 
-    def scores(self, state_BD: Tensor) -> Tensor:
-        """[B, I] scores with mean 0 and variance 1 over the warm catalogue, for every row."""
+    def query(self, state_BD: Tensor) -> Tensor:
+        """[B, X] whose inner products with ``item_IX`` are the standardised scores."""
         state_BE = torch.cat([state_BD, state_BD.new_ones(len(state_BD), 1)], dim=1)
         mean_B1 = state_BE @ self.mean_E[:, None]
         variance_B1 = ((state_BE @ self.covariance_EE) * state_BE).sum(1, keepdim=True)
-        return (state_BE @ self.item_IE.T - mean_B1) / variance_B1.clamp_min(1e-12).sqrt()
+        scale_B1 = variance_B1.clamp_min(1e-12).sqrt()
+        return torch.cat([state_BE, -mean_B1], dim=1) / scale_B1
+
+    def scores(self, state_BD: Tensor) -> Tensor:
+        """[B, I] scores with mean 0 and variance 1 over the warm catalogue, for every row."""
+        return self.query(state_BD) @ self.item_IX.T
 
 
 class EvidenceBuilder:
@@ -71,6 +86,7 @@ class EvidenceBuilder:
         with torch.no_grad():
             self.tables: ItemTables = model.item_tables(item_inputs)
             self.towers = self._standardised_towers()
+            self.linear = self._linear_sides()
         log_count = np.log1p(count_I)
         warm = count_I > 0
         known = log_count[warm] if warm.any() else np.zeros(1)
@@ -88,12 +104,37 @@ class EvidenceBuilder:
             towers["stand_in"] = Standardised.of(content_ID, bias_I, self.model.warm_I)
         return towers
 
+    def _linear_sides(self) -> dict[str, Standardised]:
+        """The item side of every kind of evidence that is an inner product, but popularity."""
+        sides = dict(self.towers)
+        for name, memory in self.memories.items():
+            vectors = memory.item_vectors()
+            if vectors is not None:
+                vector_IF = torch.zeros(len(self.count_I), vectors.shape[1], device=self.device)
+                vector_IF[: len(vectors)] = torch.from_numpy(vectors)
+                bias_I = vector_IF.new_zeros(len(vector_IF))
+                sides[self._memory_name(name)] = Standardised.of(vector_IF, bias_I, self._counted())
+        if self._rates():
+            vector_IR, bias_I = self._rating_task().evidence(self.tables.joint_ID)
+            sides["rating"] = Standardised.of(vector_IR, bias_I, self.model.warm_I)
+        return sides
+
+    def _counted(self) -> Tensor:
+        return torch.from_numpy(self.count_I > 0).to(self.device)
+
+    def _memory_name(self, memory: str) -> str:
+        return f"{memory}_memory" if memory in self.towers else memory
+
     @property
     def names(self) -> list[str]:
         """The kinds of evidence, in the order of the last axis."""
         rating = ["rating"] if self._rates() else []
-        memories = [f"{m}_memory" if m in self.towers else m for m in self.memories]
-        return [*self.towers, *memories, *rating, "popularity"]
+        return [*self.towers, *self.recallable, *rating, "popularity"]
+
+    @property
+    def recallable(self) -> dict[str, Memory]:
+        """The memories by the names of their evidence."""
+        return {self._memory_name(name): memory for name, memory in self.memories.items()}
 
     def _rates(self) -> bool:
         return "interaction" in self.model.tasks and self.model.shape.n_levels > 0
@@ -146,18 +187,35 @@ class EvidenceBuilder:
     @torch.no_grad()
     def evidence(self, histories: Interactions, states: States | None = None) -> Tensor:
         """[B, I, K] scaled evidence, K in the order of :attr:`names`."""
-        states = self.states(Moments.newest(histories)) if states is None else states
-        columns = [
-            tower.scores(states.hidden["content" if name == "content" else "identity"])
-            for name, tower in self.towers.items()
-        ]
-        for memory in self.memories.values():
-            columns.append(torch.from_numpy(self.recalled(memory, histories)).to(self.device))
-        if self._rates():
-            columns.append(self._rating_evidence(states))
-        popularity_I = torch.from_numpy(self.popularity_I).to(self.device)
-        columns.append(popularity_I.expand(histories.n_users, -1))
+        queries = self.queries(histories, states)
+        recallable = self.recallable
+        columns = []
+        for name in self.names:
+            if name in queries:
+                columns.append(queries[name] @ self.linear[name].item_IX.T)
+            elif name in recallable:
+                scores = self.recalled(recallable[name], histories)
+                columns.append(torch.from_numpy(scores).to(self.device))
+            else:
+                popularity_I = torch.from_numpy(self.popularity_I).to(self.device)
+                columns.append(popularity_I.expand(histories.n_users, -1))
         return torch.stack(columns, dim=-1)
+
+    @torch.no_grad()
+    def queries(self, histories: Interactions, states: States | None = None) -> dict[str, Tensor]:
+        """[B, X] the history side of every kind of evidence in :attr:`linear`."""
+        states = self.states(Moments.newest(histories)) if states is None else states
+        queries = {}
+        for name, side in self.linear.items():
+            if name in self.towers:
+                state = states.hidden["content" if name == "content" else "identity"]
+            elif name == "rating":
+                state = self._rating_task().state_side(states.shared_BD)
+            else:
+                taste = self.recallable[name].queries(histories)
+                state = torch.from_numpy(taste).to(self.device)
+            queries[name] = side.query(state)
+        return queries
 
     def recalled(self, memory: Memory, histories: Interactions) -> Floats:
         """[B, I] a memory's scores on the scale that the gates know."""
@@ -166,12 +224,15 @@ class EvidenceBuilder:
             return standardised(score_BI, self.count_I > 0)
         return compressed(score_BI)
 
-    def _rating_evidence(self, states: States) -> Tensor:
+    def recalled_sparse(self, memory: Memory, histories: Interactions) -> Matrix | None:
+        """[B, I] the same where most of it is 0; None where a memory scores every item."""
+        scores = None if memory.dense else memory.sparse_score(histories)
+        return None if scores is None else compressed_sparse(scores)
+
+    def _rating_task(self) -> Interaction:
         task = self.model.task("interaction")
         assert isinstance(task, Interaction)
-        vector_IR, bias_I = task.evidence(self.tables.joint_ID)
-        side = Standardised.of(vector_IR, bias_I, self.model.warm_I)
-        return side.scores(task.state_side(states.shared_BD))
+        return task
 
     def blocks(self, histories: Interactions) -> Iterator[tuple[np.ndarray, Interactions]]:
         """The histories in blocks small enough for dense scores: (their rows, the block)."""
@@ -194,3 +255,13 @@ def compressed(score_BI: Floats) -> Floats:
     relative = np.maximum(score_BI, 0) / largest_B1
     scaled_BI: Floats = (np.log1p(100 * relative) / np.log(101)).astype(np.float32)
     return scaled_BI
+
+
+def compressed_sparse(scores: Matrix) -> Matrix:
+    """As :func:`compressed`, of a matrix that holds only what is not 0."""
+    positive = np.maximum(scores.data, 0)
+    rows = rows_of(scores)
+    largest_B = np.full(scores.shape[0], 1e-12, np.float32)
+    np.maximum.at(largest_B, rows, positive)
+    data = (np.log1p(100 * positive / largest_B[rows]) / np.log(101)).astype(np.float32)
+    return csr_array((data, scores.indices, scores.indptr), shape=scores.shape)

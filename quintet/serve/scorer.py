@@ -21,6 +21,7 @@ from quintet.nn.tasks.interaction import Interaction, PairScores
 from quintet.nn.tasks.profile import Profile
 from quintet.nn.tasks.strategy import Strategy
 from quintet.serve.evidence import EvidenceBuilder
+from quintet.serve.fused import FusedScores
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Scorer:
         count_I = torch.from_numpy(evidence.count_I).to(evidence.device)
         self.bucket_I = item_buckets(count_I)
         self.tie_I = seeded_hash(np.arange(n_items), seed)
+        self.fused = FusedScores(evidence, self.fusion, self.bucket_I)
 
     # ------------------------------------------------------------------ ranking
 
@@ -71,20 +73,20 @@ class Scorer:
     def scores(self, histories: Interactions) -> Floats:
         """[B, I] fused score of every item for every history, nothing masked."""
         parts = [np.zeros((0, len(self.tie_I)), np.float32)]
-        for _, block in self.evidence.blocks(histories):
-            parts.append(self._block_scores(block).cpu().numpy().astype(np.float32))
+        parts.extend(self._block_scores(block) for _, block in self.evidence.blocks(histories))
         scores: Floats = np.concatenate(parts)
         return scores
 
-    def _block_scores(self, block: Interactions) -> Tensor:
+    def _block_scores(self, block: Interactions) -> Floats:
         """[B, I] fused scores; without a history, popularity and what attributes tell."""
-        evidence_BIK = self.evidence.evidence(block)
-        fused_BI: Tensor = self.fusion(evidence_BIK, self.evidence.context(block), self.bucket_I)
-        empty_B = self._empty(block)
-        if not bool(empty_B.any()):
-            return fused_BI
-        fallback_BI = torch.einsum("bik,bk->bi", evidence_BIK, self._fallback(block))
-        return torch.where(empty_B[:, None], fallback_BI, fused_BI)
+        scores = self.fused(block)
+        empty_B = block.lengths == 0
+        if empty_B.any():
+            strangers = block.users(np.flatnonzero(empty_B))
+            evidence_BIK = self.evidence.evidence(strangers)
+            fallback_BI = torch.einsum("bik,bk->bi", evidence_BIK, self._fallback(strangers))
+            scores[empty_B] = fallback_BI.cpu().numpy()
+        return scores
 
     @torch.no_grad()
     def weights(self, block: Interactions) -> Tensor:
@@ -106,6 +108,7 @@ class Scorer:
     def _empty(self, block: Interactions) -> Tensor:
         return torch.from_numpy(block.lengths == 0).to(self.evidence.device)
 
+    @torch.no_grad()
     def rank(
         self,
         histories: Interactions,
@@ -124,7 +127,7 @@ class Scorer:
         """
         items, scores = [np.zeros((0, k), np.int64)], [np.zeros((0, k), np.float32)]
         for _, block in self.evidence.blocks(histories):
-            score_BI = self.scores(block)
+            score_BI = self._block_scores(block)
             if mask_history:
                 score_BI[block.group(), block.item] = -np.inf
             if allowed_I is not None:
@@ -190,7 +193,8 @@ def top_k(score_BI: Floats, k: int, tie_I: Ints) -> Ranked:
     """The ``k`` largest of every row; equal scores are ordered by a seeded hash of the item row."""
     n_items = score_BI.shape[1]
     take = min(k, n_items)
-    floor_B1 = -np.partition(-score_BI, take - 1, axis=1)[:, take - 1 : take]
+    largest_BK = torch.from_numpy(score_BI).topk(take, dim=1, sorted=True).values.numpy()
+    floor_B1 = largest_BK[:, take - 1 : take]
     items = np.full((len(score_BI), k), -1, np.int64)
     scores = np.full((len(score_BI), k), -np.inf, np.float32)
     # everything at or above the k-th score competes, so that a tie at the edge is broken fairly

@@ -85,6 +85,16 @@ def test_alone_equals_in_a_batch(name: str) -> None:
         np.testing.assert_allclose(alone[0], batch[row], rtol=1e-4, atol=1e-6)
 
 
+def test_sparse_scores_and_inner_products_are_the_scores(name: str) -> None:
+    memory = fitted(name)
+    whole = memory.score(EVENTS)
+    sparse, item_IF = memory.sparse_score(EVENTS), memory.item_vectors()
+    if sparse is not None:
+        np.testing.assert_allclose(sparse.toarray(), whole, rtol=1e-5, atol=1e-7)
+    if item_IF is not None:
+        np.testing.assert_allclose(memory.queries(EVENTS) @ item_IF.T, whole, rtol=1e-4, atol=1e-5)
+
+
 def test_an_empty_history_gives_zeros(name: str) -> None:
     scores = fitted(name).score(EVENTS.users([0]))
     assert (not scores.any()) == (name not in SAME_FOR_ALL)

@@ -90,7 +90,7 @@ def reference(events, history, c: Transitions.Config) -> np.ndarray:
     logs(),
     st.integers(1, 4),
     st.floats(0.1, 1),
-    st.floats(0, 1),
+    st.floats(0, 1, allow_subnormal=False),
     st.floats(0, 1),
     st.floats(0, 1),
     st.integers(1, 4),
