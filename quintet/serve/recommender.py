@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from quintet.serve.slate import mixed_slate
 from quintet.serve.trained import Trained
 
 if TYPE_CHECKING:
-    from quintet.serve.slate.answer import SlateAnswer
+    from quintet.serve.slate.answer import SlateAnswer, Slates
     from quintet.serve.slate.rules import RuleSet
     from quintet.serve.slate.slate import SlateConfig
 
@@ -162,6 +163,13 @@ class Recommender:
                 )
         return answers
 
+    @cached_property
+    def slates(self) -> Slates:
+        """What composes slates, with the catalogue's facts that rules ask for."""
+        from quintet.serve.slate.answer import Slates
+
+        return Slates(self.trained)
+
     def slate(
         self,
         users: Sequence[Id],
@@ -193,14 +201,14 @@ class Recommender:
                 what does not exist.
             RuleConflictError: no slate keeps all the rules; names those that clash.
         """
-        from quintet.serve.slate.answer import Slates, slates_for
+        from quintet.serve.slate.answer import slates_for
         from quintet.serve.slate.rules import RuleSet
         from quintet.serve.slate.slate import SlateConfig
 
         if k < 1:
             raise ConfigError(f"k must be at least 1, not {k}")
         return slates_for(
-            Slates(self.trained, now),
+            self.slates.at(now),
             users,
             self.histories(users),
             k,

@@ -6,6 +6,7 @@ candidates, its item vectors the similarity, its predicted strategy the policy's
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,7 +42,7 @@ class SlateItem:
         rank: place, from 1.
         score: the fused score, before boosts; comparable within one user only.
         sources: the generators that found it, the one that ranked it best first.
-        strategy: what it serves; empty where unknown.
+        strategy: what it serves; empty where the policy asks for none.
         moved_by: what moved it, in order: rule, place before and after (None: out), and whether
             the rule speaks of the item or it was displaced.
         propensity: chance of standing here given the places above; None where nothing is drawn.
@@ -87,15 +88,23 @@ class SlateAnswer:
 class Slates:
     """Makes the slates of one model.
 
-    Args:
+    Attributes:
         trained: the model.
-        now: the moment that ages are counted to, in microseconds; the log's newest event when
-            absent.
+        now: the moment that ages are counted to, in microseconds; the log's newest event at first.
     """
 
-    def __init__(self, trained: Trained, now: int | None = None) -> None:
+    def __init__(self, trained: Trained) -> None:
         self.trained = trained
-        self.now = int(trained.events.time.max(initial=0)) if now is None else now
+        self.now = int(trained.events.time.max(initial=0))
+
+    def at(self, now: int | None) -> Slates:
+        """The same at another moment (microseconds since 1970)."""
+        if now is None:
+            return self
+        facts = self.facts  # made once, shared by all moments
+        other = copy.copy(self)
+        other.facts, other.now = facts, now
+        return other
 
     @cached_property
     def facts(self) -> Facts:
@@ -181,7 +190,8 @@ class Slates:
 
     def _plan(self, history: Interactions, pool: Candidates, config: SlateConfig, k: int) -> Plan:
         none = np.zeros(0, np.int64)
-        if "strategy" not in self.trained.model.tasks:
+        asked = config.policy.mix > 0 or config.policy.exploring > 0
+        if not asked or "strategy" not in self.trained.model.tasks:
             return planned(config.policy, None, none, k)
         share_A = self.trained.scorer.strategy(Moments.newest(history))[0]
         label_C = candidate_strategies(self.trained, history, pool.item_C) if len(pool) else none

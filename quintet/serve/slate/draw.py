@@ -26,7 +26,7 @@ from quintet.errors import ConfigError
 Values = NDArray[np.float64]
 Method = Literal["integral", "enumeration", "monte-carlo"]
 
-#: sequences that are enumerated at most
+#: sequences up to which marginals are enumerated
 MOST_SEQUENCES = 2_000
 #: slates drawn where marginals can neither be integrated nor enumerated
 DRAWS = 200
@@ -150,36 +150,19 @@ def _counts(silent_QC: Values, k: int) -> Values:
     return found
 
 
-def inclusion(
-    start: Callable[[], Process],
-    n: int,
-    rng: np.random.Generator,
-    *,
-    most_sequences: int = MOST_SEQUENCES,
-    draws: int = DRAWS,
+def estimated(
+    start: Callable[[], Process], n: int, rng: np.random.Generator, draws: int
 ) -> Marginal:
-    """Marginal inclusion of any process of places: enumerated where small, else estimated.
+    """Marginal inclusion of any process by Monte Carlo.
+
+    Each drawn slate adds the probabilities of its places, not its choices: the same mean with less
+    variance (Rao-Blackwell).
 
     Args:
         start: makes the process anew.
         n: how many candidates there are (C).
-        rng: of the estimate.
-        most_sequences: prefixes enumerated before giving up.
-        draws: slates of the estimate.
-    """
-    exact_C = _enumerated(start, n, most_sequences)
-    if exact_C is not None:
-        return Marginal(exact_C, "enumeration", np.zeros(n))
-    return estimated(start, n, rng, draws)
-
-
-def estimated(
-    start: Callable[[], Process], n: int, rng: np.random.Generator, draws: int
-) -> Marginal:
-    """Marginal inclusion by Monte Carlo.
-
-    Each drawn slate adds the probabilities of its places, not its choices: the same mean with less
-    variance (Rao-Blackwell).
+        rng: of the draws.
+        draws: slates drawn.
     """
     sum_C, square_C = np.zeros(n), np.zeros(n)
     for _ in range(draws):
@@ -194,23 +177,23 @@ def estimated(
     return Marginal(np.clip(mean_C, 0, 1), "monte-carlo", np.sqrt(variance_C))
 
 
-def _enumerated(start: Callable[[], Process], n: int, most: int) -> Values | None:
-    """[C] the sum over all sequences; None where there are more than ``most``."""
+def enumerated(start: Callable[[], Process], n: int) -> Marginal:
+    """Marginal inclusion of any process, exactly: the sum over all sequences of places.
+
+    Args:
+        start: makes the process anew.
+        n: how many candidates there are (C).
+    """
     inclusion_C = np.zeros(n)
     open_prefixes: list[tuple[tuple[int, ...], float]] = [((), 1.0)]
-    met = 0
     while open_prefixes:
         prefix, weight = open_prefixes.pop()
         process = start()
         for chosen in prefix:
             process.take(chosen)
         probability_C = process.probabilities()
-        if probability_C is None:
-            continue
-        inclusion_C += weight * probability_C
-        follow = np.flatnonzero(probability_C)
-        met += len(follow)
-        if met > most:
-            return None
-        open_prefixes += [((*prefix, int(c)), weight * float(probability_C[c])) for c in follow]
-    return inclusion_C
+        if probability_C is not None:
+            inclusion_C += weight * probability_C
+            follow = np.flatnonzero(probability_C).tolist()
+            open_prefixes += [((*prefix, c), weight * float(probability_C[c])) for c in follow]
+    return Marginal(inclusion_C, "enumeration", np.zeros(n))

@@ -10,6 +10,7 @@ Shapes: C candidates, T types, L limits.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -46,12 +47,21 @@ class Program:
         """[C] candidates that may come next; none once the slate is full."""
         if int(self.taken_T.sum()) >= self.size:
             return np.zeros_like(self.free_C)
-        known_T = self.witness_T > self.taken_T
-        for kind in np.flatnonzero(~known_T & ~self.dead_T):
-            if self._with(int(kind)) is None:
-                self.dead_T[kind] = True  # what cannot be completed now never can be later
-        allowed_T = ~self.dead_T & (self.taken_T < self.types.count_T)
-        return np.asarray(self.free_C & allowed_T[self.types.type_C])
+        full_T = self.taken_T >= self.types.count_T
+        # what cannot be completed now never can be later
+        self.dead_T |= full_T | self.types.exceeding(self.taken_T)
+        unsure = np.flatnonzero((self.witness_T <= self.taken_T) & ~self.dead_T)
+        unsure = unsure[~self.types.exchangeable(self.witness_T, self.taken_T, unsure).any(1)]
+        for kind in unsure.tolist():
+            self.dead_T[kind] = self._with(kind) is None
+        return np.asarray(self.free_C & ~self.dead_T[self.types.type_C])
+
+    def copy(self) -> Program:
+        """The same state, to go on from apart."""
+        twin = copy.copy(self)
+        twin.taken_T, twin.free_C = self.taken_T.copy(), self.free_C.copy()
+        twin.dead_T = self.dead_T.copy()
+        return twin
 
     def take(self, chosen: int) -> None:
         """Choose a candidate that is allowed."""
@@ -68,13 +78,14 @@ class Program:
             return self.witness_T
         if self.taken_T[kind] >= self.types.count_T[kind]:
             return None
-        exchanged = self.types.exchange(self.witness_T, self.taken_T, kind)
-        if exchanged is not None:
+        kinds = np.array([kind])
+        given = np.flatnonzero(self.types.exchangeable(self.witness_T, self.taken_T, kinds)[0])
+        if len(given):
+            exchanged = self.witness_T.copy()
+            exchanged[[given[0], kind]] += [-1, 1]
             return exchanged
         least_T = self.taken_T.copy()
         least_T[kind] += 1
-        if self.types.too_many(least_T):
-            return None
         return self.types.solve(least_T, self.size, self.size)
 
 
@@ -115,25 +126,20 @@ class Types:
         count_T = np.bincount(type_C[eligible_C], minlength=len(first_T)).astype(np.int64)
         return cls(type_C, count_T, member_LC[:, first_T].astype(np.int64), least_L, most_L)
 
-    def too_many(self, taken_T: Ints) -> bool:
-        """Whether some limit is exceeded already."""
-        return bool((self.member_LT @ taken_T > self.most_L).any())
+    def exceeding(self, taken_T: Ints) -> Mask:
+        """[T] types of which one more would exceed some limit."""
+        with_LT = (self.member_LT @ taken_T)[:, None] + self.member_LT
+        return np.asarray(((with_LT > self.most_L[:, None]) & (self.member_LT > 0)).any(0))
 
-    def exchange(self, witness_T: Ints, taken_T: Ints, kind: int) -> Ints | None:
-        """[T] the witness with one member exchanged for one of ``kind``, within all limits."""
+    def exchangeable(self, witness_T: Ints, taken_T: Ints, kinds: Ints) -> Mask:
+        """[N, T] types of which the witness can give one up for one of N kinds, within limits."""
         spare = np.flatnonzero(witness_T > taken_T)
-        after_LS = (
-            (self.member_LT @ witness_T + self.member_LT[:, kind])[:, None]
-            - self.member_LT[:, spare]
-        )  # fmt: skip
-        fits_S = (after_LS >= self.least_L[:, None]) & (after_LS <= self.most_L[:, None])
-        found = np.flatnonzero(fits_S.all(0))
-        if not len(found):
-            return None
-        exchanged = witness_T.copy()
-        exchanged[spare[found[0]]] -= 1
-        exchanged[kind] += 1
-        return exchanged
+        gained_LN1 = (self.member_LT @ witness_T)[:, None, None] + self.member_LT[:, kinds, None]
+        after_LNS = gained_LN1 - self.member_LT[:, None, spare]
+        low, high = self.least_L[:, None, None], self.most_L[:, None, None]
+        result = np.zeros((len(kinds), self.n), np.bool_)
+        result[:, spare] = ((after_LNS >= low) & (after_LNS <= high)).all(0)
+        return result
 
     def solve(
         self, taken_T: Ints, smallest: int, largest: int, worth_T: Ints | None = None

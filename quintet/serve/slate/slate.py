@@ -10,8 +10,10 @@ Shapes: C candidates, K places.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -29,7 +31,8 @@ from quintet.serve.slate.draw import (
     DRAWS,
     MOST_SEQUENCES,
     Marginal,
-    inclusion,
+    enumerated,
+    estimated,
     inclusion_integral,
     pick,
     softmax,
@@ -184,7 +187,7 @@ class Places:
 
     def __init__(self, base: Prepared) -> None:
         self.base = base
-        self.program = Program(base.bound.eligible_C, base.limits, base.size)
+        self.program = base.program.copy()
         self.gain = base.request.mixture(base.relevance_C)
         self.pinned = {pin.place: pin.candidate for pin in base.bound.pins}
         self.place = 0
@@ -243,6 +246,11 @@ class Prepared:
     relevance_C: Values
     notes: list[str]
 
+    @cached_property
+    def program(self) -> Program:
+        """Which candidate may come first; places go on from copies."""
+        return Program(self.bound.eligible_C, self.limits, self.size)
+
     @classmethod
     def of(cls, request: Request) -> Prepared:
         """Bind the rules.
@@ -291,16 +299,17 @@ class Prepared:
         """[C] the chance of each candidate to be in the slate."""
         temperature = self.request.plan.temperature
         eligible = np.flatnonzero(self.bound.eligible_C)
-        program = Program(self.bound.eligible_C, self.limits, self.size)
         plain = self.request.mixture(self.relevance_C).fixed and not self.bound.pins
-        if plain and not len(program.types.least_L):
+        if plain and not len(self.program.types.least_L):
             inclusion_C = np.zeros(self.bound.n)
             inclusion_C[eligible] = inclusion_integral(
                 self._utility()[eligible], self.size, temperature
             )
             return Marginal(inclusion_C, "integral", np.zeros(self.bound.n))
-        most, draws = MOST_SEQUENCES, self.request.config.draws
-        return inclusion(lambda: Places(self), self.bound.n, rng, most_sequences=most, draws=draws)
+        pinned, n = len(self.bound.pins), self.bound.n
+        if math.perm(len(eligible) - pinned, self.size - pinned) <= MOST_SEQUENCES:
+            return enumerated(lambda: Places(self), n)
+        return estimated(lambda: Places(self), n, rng, self.request.config.draws)
 
     def _utility(self) -> Values:
         return self.request.mixture(self.relevance_C).values()
