@@ -227,8 +227,9 @@ def _padded(values: Tensor, more: int) -> Tensor:
 
 def _grown_memory(memory: Memory, features: FeatureTable) -> Memory:
     """Counted memories give new items nothing; one that reads content reads theirs."""
-    reads = isinstance(memory, Content | ContentRidge)
-    return copy.copy(memory).add_items(features) if reads else memory
+    if isinstance(memory, Content | ContentRidge):
+        return copy.copy(memory).add_items(features)
+    return memory
 
 
 def _scorer(trained: Trained, inputs: Inputs, user_inputs: Inputs | None) -> Scorer:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from quintet.data.interactions import Floats, Ints
+from quintet.data.interactions import Ints
 from quintet.data.states import Moments
 from quintet.errors import InvalidRequestError, QuintetError
 from quintet.serve.recommender import ATTRIBUTES, PERSONAL, POPULAR
 from quintet.serve.slate import mixed_slate
-from quintet.serve.slate.draw import gumbel_top_k, sequential
+from quintet.serve.slate.draw import Values, gumbel_top_k, sequential
 from quintet.store import Exposure, Owner
 from quintet.web.choosing import QUERY_WEIGHT, allowed, query_match, rows_of
 from quintet.web.experiments import Assigned, Experiments
@@ -222,13 +222,13 @@ class ListMaker:
             float(popularity.mean()) if len(chosen) else 0.0,
         )
 
-    def _choose(self, work: _Work, found: Candidates) -> tuple[Ints, Floats | None, str]:
+    def _choose(self, work: _Work, found: Candidates) -> tuple[Ints, Values | None, str]:
         """Positions in the candidates, their propensities, and the policy's name."""
         settings, k = work.settings, work.settings.k
         if settings.exploration:
             utility_C = found.scores_C.astype(np.float64)
             if not len(utility_C):
-                return np.zeros(0, np.int64), np.zeros(0, np.float32), "plackett-luce"
+                return np.zeros(0, np.int64), np.zeros(0), "plackett-luce"
             order = gumbel_top_k(utility_C, k, settings.exploration, self.rng)[0]
             drawn = sequential(utility_C, order, settings.exploration)
             # a double's least keeps a chance that is not zero from being written as zero
@@ -247,12 +247,11 @@ class ListMaker:
         work: _Work,
         found: Candidates,
         ids: list[Any],
-        propensities: Floats | None,
+        propensities: Values | None,
         policy: str,
     ) -> Exposure:
         request = work.ask.request
         user = work.owner.id if work.owner.kind == "user" else None
-        drawn = propensities is not None
         return Exposure(
             request_id=work.ask.request_id,
             timestamp=time.time_ns() // 1000,
@@ -265,8 +264,10 @@ class ListMaker:
             basis=work.basis,
             policy=policy,
             arms=work.assigned.arms,
-            propensities=tuple(float(one) for one in propensities) if drawn else None,
-            candidates=tuple(work.live.trained.items.ids(found.items_C)) if drawn else None,
+            propensities=None if propensities is None else tuple(propensities.tolist()),
+            candidates=None
+            if propensities is None
+            else tuple(work.live.trained.items.ids(found.items_C)),
         )
 
 

@@ -74,7 +74,9 @@ def _operation(route: Route) -> dict[str, Any]:
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
-        content = {media: {"schema": _reference(route.body)} for media in route.media}
+        content: dict[str, Any] = {
+            media: {"schema": _reference(route.body)} for media in route.media
+        }
         if route.examples:
             content[JSON]["examples"] = {n: {"value": v} for n, v in route.examples.items()}
         operation["requestBody"] = {"required": True, "content": content}
@@ -85,7 +87,7 @@ def _responses(route: Route) -> dict[str, Any]:
     good: dict[str, Any] = {"description": "done"}
     if route.answer is not None:
         good["content"] = {JSON: {"schema": _reference(route.answer)}}
-    listed = {"200": good}
+    listed: dict[str, Any] = {"200": good}
     if route.scope != "public":
         listed |= {
             str(status): {

@@ -77,14 +77,11 @@ def from_items(trained: Trained, items: Ints) -> Person:
 
 
 def batch(people: Sequence[Person], n_items: int) -> Interactions:
-    """Histories of several people; row ``b`` is the b-th."""
+    """Histories of several people, at least one; row ``b`` is the b-th."""
     length = np.array([len(one) for one in people], np.int64)
     owner = np.array([one.row for one in people], np.int64)
-    columns = {
-        name: np.concatenate([getattr(one, name) for one in people])
-        if people
-        else np.zeros(0, np.int64)
-        for name in COLUMNS
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(one, name) for one in people]) for name in COLUMNS
     }
     return Interactions(
         offsets=np.concatenate([[0], np.cumsum(length)]).astype(np.int64),

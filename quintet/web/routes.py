@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+import msgspec
 from starlette.responses import Response
 
 from quintet.errors import InvalidRequestError
@@ -179,8 +181,6 @@ async def live(call: Call) -> RESULT:
 
 async def ready(call: Call) -> Response | RESULT:
     """Whether traffic should come here."""
-    import msgspec
-
     service = call.service
     problems = [f"{part}: {what}" for part, what in service.problems.items()]
     problems += ["draining"] if service.draining else []
@@ -204,11 +204,14 @@ async def metrics(call: Call) -> Response:
 async def openapi(call: Call) -> Response:
     """This service's description."""
     del call
-    import msgspec
+    return Response(_description(), media_type=JSON)
 
+
+@functools.cache
+def _description() -> bytes:
     from quintet.web.openapi import describe
 
-    return Response(msgspec.json.encode(describe(ROUTES)), media_type=JSON)
+    return msgspec.json.encode(describe(ROUTES))
 
 
 EVENT = {"event_id": "e-1", "user_id": "u1", "item_id": "i7", "behaviour": "view"}
