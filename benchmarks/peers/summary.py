@@ -44,7 +44,7 @@ def curve(name: str, lines: list[Line], seconds: float) -> Curve:
 
 
 def reach(
-    ours: Curve, peers: list[Curve], whole: tuple[float, float] | None
+    ours: Curve, peers: list[Curve], whole: tuple[float, float] | None = None
 ) -> dict[str, dict[str, float | bool | None]]:
     """For each peer: its best, when it had it, and when quintet did.
 
