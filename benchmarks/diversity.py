@@ -37,7 +37,7 @@ from quintet.train.results import write_results
 
 K = 10
 MOST_COST, LEAST_GAIN = 0.02, 0.15
-STRENGTHS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+STRENGTHS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 PLAIN = "plain"
 
 

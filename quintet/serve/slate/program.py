@@ -156,6 +156,8 @@ class Types:
             return np.zeros(self.n, np.int64) if self._empty_is_fine(smallest) else None
         if (taken_T > self.count_T).any() or taken_T.sum() > largest:
             return None
+        if not len(self.least_L):
+            return self._filled(taken_T, smallest, largest)
         worth = np.ones(self.n) if worth_T is None else worth_T.astype(np.float64)
         rows = np.vstack([np.ones((1, self.n)), self.member_LT])
         low = np.concatenate([[smallest], self.least_L]).astype(np.float64)
@@ -169,6 +171,14 @@ class Types:
             constraints=LinearConstraint(rows, low, high),
         )
         return None if answer.x is None else np.rint(answer.x).astype(np.int64)
+
+    def _filled(self, taken_T: Ints, smallest: int, largest: int) -> Ints | None:
+        """[T] the longest slate where there are no limits."""
+        free_T = self.count_T - taken_T
+        before_T = np.cumsum(free_T) - free_T
+        more_T = np.clip(largest - int(taken_T.sum()) - before_T, 0, free_T)
+        filled_T = np.asarray(taken_T + more_T, np.int64)
+        return filled_T if filled_T.sum() >= smallest else None
 
     def _empty_is_fine(self, smallest: int) -> bool:
         return smallest <= 0 and not (self.least_L > 0).any()

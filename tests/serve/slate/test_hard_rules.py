@@ -66,7 +66,7 @@ CONFIGS = [
 ]
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=80)
 @given(
     rule_sets,
     histories,
@@ -91,7 +91,7 @@ def test_no_slate_breaks_a_hard_rule(some, met, k, config, temperature) -> None:
     assert set(shown) <= set(names(slate.candidate_C))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(rule_sets, st.integers(1, 4))
 def test_a_refusal_names_rules_that_clash_and_each_of_them_matters(some, k) -> None:
     if longest_possible(some, k, []) is not None:
@@ -105,7 +105,7 @@ def test_a_refusal_names_rules_that_clash_and_each_of_them_matters(some, k) -> N
         assert longest_possible(others, k, []) is not None
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(rule_sets, st.integers(1, 4))
 def test_check_finds_what_no_slate_can_keep(some, k) -> None:
     asked = request(some, k)

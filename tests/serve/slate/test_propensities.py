@@ -17,7 +17,7 @@ RULES = [
     {"name": "no c", "kind": "block", "items": ["c"]},
     {"name": "hero", "kind": "pin", "item": "g", "position": 2},
 ]
-DRAWS = 4_000
+DRAWS = 1_500
 
 
 def drawn(rules, k, temperature=0.4, **config):
