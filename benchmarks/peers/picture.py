@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from quintet.errors import MissingExtraError
 
@@ -35,7 +36,10 @@ def quality_against_time(curves: list[Curve], path: Path, metric: str) -> list[P
     axes = figure.add_subplot()
     for curve, colour in zip(curves, COLOURS, strict=False):
         single = len(curve.seconds) == 1
-        style = {"marker": "D" if single else "o", "markersize": 8 if single else 3.5}
+        style: dict[str, Any] = {
+            "marker": "D" if single else "o",
+            "markersize": 8 if single else 3.5,
+        }
         axes.plot(curve.seconds, curve.quality, color=colour, linewidth=1.8, **style)
         best = max(range(len(curve.quality)), key=curve.quality.__getitem__)
         axes.annotate(

@@ -71,7 +71,9 @@ class Sequences:
         return [own[:-back] for own in chosen], np.array([own[-back] for own in chosen], np.int64)
 
 
-def ranking(score: Score, histories: Sequence[Ints], targets: Ints, seed: int = 0) -> dict:
+def ranking(
+    score: Score, histories: Sequence[Ints], targets: Ints, seed: int = 0
+) -> dict[str, float]:
     """HR@10 and NDCG@10 over the full catalogue, history masked, ties by a seeded order."""
     order_I: Ints | None = None
     ranks = []
@@ -103,7 +105,8 @@ def target_ranks(
         row[history] = -np.inf
     own_B1 = scores_BI[np.arange(len(target_B)), target_B][:, None]
     tied_BI = (scores_BI == own_B1) & (order_I < order_I[target_B][:, None])
-    return ((scores_BI > own_B1) | tied_BI).sum(1)
+    rank_B: Ints = ((scores_BI > own_B1) | tied_BI).sum(1)
+    return rank_B
 
 
 @dataclass
