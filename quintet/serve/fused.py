@@ -9,12 +9,13 @@ the catalogue needs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from quintet.data.interactions import Floats, Interactions
-from quintet.memory.base import Memory
 from quintet.memory.matrices import Matrix, rows_of
 from quintet.nn.fusion import Fusion
 from quintet.serve.evidence import EvidenceBuilder
@@ -49,10 +50,23 @@ class FusedScores:
         ).T.contiguous()
 
     @torch.no_grad()
-    def __call__(self, histories: Interactions) -> Floats:
-        """[B, I] fused scores, nothing masked."""
+    def __call__(
+        self,
+        histories: Interactions,
+        queries: Mapping[str, Tensor] | None = None,
+        recalled: Mapping[str, Matrix | Floats] | None = None,
+    ) -> Floats:
+        """[B, I] fused scores, nothing masked.
+
+        Args:
+            histories: a batch.
+            queries: of ``EvidenceBuilder.queries`` for it, where the caller has them.
+            recalled: of :meth:`recall` for it, likewise.
+        """
         weight_BK = self.fusion.weights(self.evidence.context(histories))
-        queries = self.evidence.queries(histories)
+        known = self.evidence.queries(histories) if queries is None else queries
+        recalled = self.recall(histories) if recalled is None else recalled
+        queries = dict(known)
         queries["popularity"] = weight_BK.new_ones(histories.n_users, 1)
         gated = [queries[name] * weight_BK[:, self.place[name], None] for name in self.sides]
         score_BI = torch.cat(gated, dim=1) @ self.item_XI
@@ -60,26 +74,33 @@ class FusedScores:
             plain = torch.cat([queries[name] for name in self.sides], dim=1)
             score_BI[:, self.new_I] = plain @ self.new_item_XN
         scores: Floats = score_BI.cpu().numpy()
+        for name, found in recalled.items():
+            self._add(scores, found, self.place[name], weight_BK.cpu().numpy())
+        return scores
+
+    def recall(self, histories: Interactions) -> dict[str, Matrix | Floats]:
+        """[B, I] what each memory that is no inner product recalls, sparse where it can be."""
+        found: dict[str, Matrix | Floats] = {}
         for name, memory in self.evidence.recallable.items():
             if name not in self.sides:
-                self._add(scores, memory, self.place[name], histories, weight_BK.cpu().numpy())
-        return scores
+                sparse = self.evidence.recalled_sparse(memory, histories)
+                dense = self.evidence.recalled
+                found[name] = dense(memory, histories) if sparse is None else sparse
+        return found
 
     def _add(
         self,
         scores: Floats,
-        memory: Memory,
+        sparse: Matrix | Floats,
         index: int,
-        histories: Interactions,
         weight_BK: Floats,
     ) -> None:
         """Add what one memory recalls, by the weights of the user and of the item."""
         scale_I = self.scale_IK[:, index].cpu().numpy()
         fixed_I = np.where(self.new_I.cpu().numpy(), float(self.new_K[index]), 0.0)
-        sparse: Matrix | None = self.evidence.recalled_sparse(memory, histories)
-        if sparse is None:
+        if isinstance(sparse, np.ndarray):
             weight_BI = weight_BK[:, index, None] * scale_I + fixed_I
-            scores += self.evidence.recalled(memory, histories) * weight_BI.astype(np.float32)
+            scores += sparse * weight_BI.astype(np.float32)
             return
         row, column = rows_of(sparse), sparse.indices
         weight = weight_BK[row, index] * scale_I[column] + fixed_I[column]

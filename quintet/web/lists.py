@@ -23,7 +23,7 @@ from quintet.web.live import Holder, Live
 from quintet.web.models import RecommendIn
 from quintet.web.owners import owner_of, users_row
 from quintet.web.people import Person, batch, from_items
-from quintet.web.ranking import Candidates, Wish, interest_shift, rank_batch, reasons
+from quintet.web.ranking import Candidates, Wish, interest_shift, reasons
 
 FALLBACKS = {
     PERSONAL: None,
@@ -104,9 +104,8 @@ class ListMaker:
             by_model.setdefault(id(work.live), []).append(index)
         for indices in by_model.values():
             group = [works[index] for index in indices]
-            trained = group[0].live.trained
             wishes = [work.wish for work in group if work.wish is not None]
-            found = rank_batch(trained, [work.one for work in group], wishes)
+            found = group[0].live.ranker.rank([work.one for work in group], wishes)
             for index, candidates in zip(indices, found, strict=True):
                 works[index].found = candidates
                 try:
@@ -145,7 +144,7 @@ class ListMaker:
             live = self.holder.beside(arm.model) or live
         owner, one, gone = self.person(live, request.user_id, request.session_id or ask.request_id)
         if request.history is not None:
-            one = replace(from_items(live.trained, rows_of(live, request.history)), edits=one.edits)
+            one = replace(from_items(rows_of(live, request.history)), edits=one.edits)
         basis = basis_of(live, one)
         work = _Work(
             ask, live, one, owner, assigned, basis, gone or problem or FALLBACKS[basis], settings

@@ -7,6 +7,7 @@ began with.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import threading
@@ -24,6 +25,7 @@ from quintet.serve.grown import Prepared, grown, prepared
 from quintet.serve.recommender import Recommender
 from quintet.serve.trained import Trained
 from quintet.store import ItemUpsert
+from quintet.web.ranking import Ranker
 
 Id = str | int
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -65,6 +67,11 @@ class Live:
     def trained(self) -> Trained:
         """The model over the catalogue as it stands now."""
         return self.recommender.trained
+
+    @functools.cached_property
+    def ranker(self) -> Ranker:
+        """What makes its lists."""
+        return Ranker(self.trained)
 
     def with_items(self, changes: Iterable[ItemUpsert]) -> Live:
         """The same model after items were added, changed or retired.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from quintet.data.interactions import Floats, Interactions, Ints
 from quintet.serve.trained import Trained
@@ -28,6 +29,7 @@ class Person:
         scenario: [N] indices.
         value: [N] ratings; NaN where missing.
         edits: what the person said of the profile.
+        queries: [X] by kind of evidence: the state, kept by the ranker once it is computed.
     """
 
     row: int
@@ -37,6 +39,7 @@ class Person:
     scenario: Ints
     value: Floats
     edits: Mapping[str, Any] = field(default_factory=dict)
+    queries: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.item)
@@ -68,11 +71,10 @@ def person(
     return Person(row, **columns, edits=edits or {})
 
 
-def from_items(trained: Trained, items: Ints) -> Person:
+def from_items(items: Ints) -> Person:
     """Somebody of whom only the items met are known, oldest first."""
     n = len(items)
     zeros, missing = np.zeros(n, np.int64), np.full(n, np.nan, np.float32)
-    del trained
     return Person(-1, items.astype(np.int64), zeros, zeros, zeros, missing)
 
 

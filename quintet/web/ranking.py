@@ -1,19 +1,22 @@
 """Lists for several people at once, by the same evidence and the same gates as offline.
 
-``rank_batch`` is :meth:`quintet.serve.scorer.Scorer.rank` with a mask and an adjustment of its own
-for every person, and with the parts of each score, which are its reasons.
+:class:`Ranker` is :meth:`quintet.serve.scorer.Scorer.rank` with a mask and an adjustment of its own
+for every person, and with the parts of each score, which are its reasons. What is kept of a person
+from one answer to the next is the state (the history side of the inner products), never a score.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from quintet.data.interactions import Floats, Ints, Mask
+from quintet.nn.fusion import N_BUCKETS
 from quintet.serve.explain import MOST_REASONS, WORDS
 from quintet.serve.scorer import top_k
 from quintet.serve.trained import Trained
@@ -55,43 +58,108 @@ class Candidates:
     part_CK: Floats
 
 
-@torch.no_grad()
-def rank_batch(
-    trained: Trained, people: Sequence[Person], wishes: Sequence[Wish]
-) -> list[Candidates]:
-    """The best items of every person."""
-    scorer = trained.scorer
-    histories = batch(people, len(trained.items))
-    evidence_BIK = scorer.evidence.evidence(histories)
-    context_BF = scorer.evidence.context(histories)
-    weight_BSK = bucket_weights(trained, context_BF, histories.lengths == 0, histories.owners())
-    score_BI = fused(evidence_BIK, weight_BSK, scorer.bucket_I).cpu().numpy()
-    masked_BI = score_BI.copy()
-    for row, (one, wish) in enumerate(zip(people, wishes, strict=True)):
-        if wish.shift_I is not None:
-            masked_BI[row] += wish.shift_I
-        masked_BI[row, ~wish.allowed_I] = -np.inf
-        if wish.exclude_seen:
-            masked_BI[row, one.item] = -np.inf
-    depth = max(wish.depth for wish in wishes)
-    ranked = top_k(masked_BI, depth, scorer.tie_I)
-    mean_BSK = evidence_BIK.mean(1)[:, None] * weight_BSK
-    answers = []
-    for row, wish in enumerate(wishes):
-        items = ranked.items_BK[row, : wish.depth]
-        items = items[items >= 0]
-        bucket = scorer.bucket_I[torch.from_numpy(items)]
-        part_CK = evidence_BIK[row, items] * weight_BSK[row, bucket] - mean_BSK[row, bucket]
-        answers.append(
-            Candidates(items, ranked.scores_BK[row, : len(items)], part_CK.cpu().numpy())
+class Ranker:
+    """Ranks for one model.
+
+    Args:
+        trained: the model; never changed while it serves.
+    """
+
+    def __init__(self, trained: Trained) -> None:
+        self.trained = trained
+        self.scorer = scorer = trained.scorer
+        self.names = scorer.evidence.names
+        self.bucket_I = scorer.bucket_I.numpy()
+        one_hot_IS = np.eye(N_BUCKETS, dtype=np.float32)[self.bucket_I] / len(self.bucket_I)
+        # means over the catalogue, a bucket of items at a time: weights differ by bucket
+        self.mean_SX = {
+            name: torch.from_numpy(one_hot_IS.T) @ side.item_IX
+            for name, side in scorer.evidence.linear.items()
+        }
+        self.popularity_S = scorer.evidence.popularity_I @ one_hot_IS
+
+    @torch.no_grad()
+    def rank(self, people: Sequence[Person], wishes: Sequence[Wish]) -> list[Candidates]:
+        """The best items of every person."""
+        scorer, n_items = self.scorer, len(self.trained.items)
+        histories = batch(people, n_items)
+        queries = self._queries(people)
+        recalled = scorer.fused.recall(histories)
+        score_BI = scorer.fused(histories, queries, recalled)
+        empty_B = histories.lengths == 0
+        if empty_B.any():
+            score_BI[empty_B] = scorer.scores(histories.users(np.flatnonzero(empty_B)))
+        for row, (one, wish) in enumerate(zip(people, wishes, strict=True)):
+            if wish.shift_I is not None:
+                score_BI[row] += wish.shift_I
+            score_BI[row, ~wish.allowed_I] = -np.inf
+            if wish.exclude_seen:
+                score_BI[row, one.item] = -np.inf
+        ranked = top_k(score_BI, max(wish.depth for wish in wishes), scorer.tie_I)
+        weight_BSK = bucket_weights(
+            self.trained, scorer.evidence.context(histories), empty_B, histories.owners()
         )
-    return answers
+        answers = []
+        for row, wish in enumerate(wishes):
+            items = ranked.items_BK[row, : wish.depth]
+            items = items[items >= 0]
+            part_CK = self._parts(row, items, weight_BSK[row].numpy(), queries, recalled)
+            answers.append(Candidates(items, ranked.scores_BK[row, : len(items)], part_CK))
+        return answers
+
+    def _queries(self, people: Sequence[Person]) -> dict[str, Tensor]:
+        """[B, X] the history side of all inner products; kept with the person."""
+        new = [one for one in people if not one.queries]
+        if new:
+            made = self.scorer.evidence.queries(batch(new, len(self.trained.items)))
+            for row, one in enumerate(new):
+                one.queries.update({name: query_BX[row] for name, query_BX in made.items()})
+        return {name: torch.stack([one.queries[name] for one in people]) for name in self.mean_SX}
+
+    def _parts(
+        self,
+        row: int,
+        items: Ints,
+        weight_SK: Floats,
+        queries: Mapping[str, Tensor],
+        recalled: Mapping[str, Any],
+    ) -> Floats:
+        """[C, K] each evidence's part of the scores of some items, above its catalogue mean."""
+        evidence, bucket_C = self.scorer.evidence, self.bucket_I[items]
+        part_CK = np.zeros((len(items), len(self.names)), np.float32)
+        place_I = np.full(len(self.bucket_I), -1, np.int64)
+        place_I[items] = np.arange(len(items))
+        for k, name in enumerate(self.names):
+            if name in queries:
+                query_X = queries[name][row]
+                value_C = (evidence.linear[name].item_IX[items] @ query_X).numpy()
+                mean_S = (self.mean_SX[name] @ query_X).numpy()
+            elif name in recalled:
+                value_C, mean_S = self._recalled(recalled[name], row, items, place_I)
+            else:
+                value_C, mean_S = evidence.popularity_I[items], self.popularity_S
+            part_CK[:, k] = value_C * weight_SK[bucket_C, k] - float(mean_S @ weight_SK[:, k])
+        return part_CK
+
+    def _recalled(self, found: Any, row: int, items: Ints, place_I: Ints) -> tuple[Floats, Floats]:
+        """[C] what a memory recalls of some items, and [S] its mean by bucket."""
+        if isinstance(found, np.ndarray):
+            row_I, n = found[row], len(self.bucket_I)
+            mean_S = np.bincount(self.bucket_I, weights=row_I, minlength=N_BUCKETS) / n
+            return row_I[items], mean_S.astype(np.float32)
+        span = slice(found.indptr[row], found.indptr[row + 1])
+        index, data = found.indices[span], found.data[span]
+        value_C = np.zeros(len(items), np.float32)
+        place = place_I[index]
+        value_C[place[place >= 0]] = data[place >= 0]
+        total_S = np.bincount(self.bucket_I[index], weights=data, minlength=N_BUCKETS)
+        return value_C, (total_S / len(self.bucket_I)).astype(np.float32)
 
 
 def bucket_weights(trained: Trained, context_BF: Tensor, empty_B: Mask, owner_B: Ints) -> Tensor:
-    """[B, 3, K] the weight of each evidence for new, rare and well-known items."""
+    """[B, S, K] the weight of each evidence for new, rare and well-known items."""
     scorer = trained.scorer
-    gated_BSK = scorer.fusion.item_weights(context_BF, torch.arange(3))
+    gated_BSK = scorer.fusion.item_weights(context_BF, torch.arange(N_BUCKETS))
     if not empty_B.any():
         return gated_BSK
     towers = len(scorer.evidence.towers)
@@ -100,13 +168,6 @@ def bucket_weights(trained: Trained, context_BF: Tensor, empty_B: Mask, owner_B:
     fallback_BK[:, :towers] = known_B1 / max(towers, 1)
     fallback_BK[:, -1] = 1.0
     return torch.where(torch.from_numpy(empty_B)[:, None, None], fallback_BK[:, None], gated_BSK)
-
-
-def fused(evidence_BIK: Tensor, weight_BSK: Tensor, bucket_I: Tensor) -> Tensor:
-    """[B, I] fused scores: every item by the weights of its bucket."""
-    score_BIS = evidence_BIK @ weight_BSK.transpose(1, 2)
-    index_BI1 = bucket_I[None, :, None].expand(len(score_BIS), -1, 1)
-    return score_BIS.gather(2, index_BI1).squeeze(2)
 
 
 def reasons(names: Sequence[str], part_K: Floats) -> list[dict[str, object]]:
