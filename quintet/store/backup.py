@@ -14,10 +14,11 @@ from pathlib import Path
 
 from quintet.errors import CorruptStoreError, StoreError
 from quintet.files import write_json_atomic
+from quintet.store.base import Entry
 from quintet.store.frame_log import FrameLog, pages
 from quintet.store.key_file import KeyFile
 from quintet.store.keys import Key
-from quintet.store.seal import Sealed, keyed_hash
+from quintet.store.seal import NOBODY, Sealed, keyed_hash, unseal
 
 RECORDS, MANIFEST = "records.log", "manifest.json"
 FORMAT = 1
@@ -112,6 +113,22 @@ def read_keys(path: Path) -> tuple[bytes, list[Key]]:
         return copy.pepper, copy.everything()
     finally:
         copy.close()
+
+
+def read_entries(folder: Path, keys: Path) -> Iterator[Entry]:
+    """The records of a backup, without a journal to restore it to; erased ones are left out.
+
+    Raises:
+        StoreError: there is none, or the keys are not the backup's.
+        CorruptStoreError: one of them is damaged.
+    """
+    pepper, held = read_keys(keys)
+    secrets = {key.token: key.secret for key in held}
+    for row in read(folder, pepper):
+        if row.owner == NOBODY and not row.erased:
+            yield Entry(row.offset, unseal(row, b""))
+        elif row.owner in secrets:
+            yield Entry(row.offset, unseal(row, secrets[row.owner]))
 
 
 def _digest(path: Path) -> str:

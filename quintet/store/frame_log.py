@@ -88,6 +88,17 @@ class FrameLog:
         os.close(self._handle)
 
 
+def measure(path: Path) -> tuple[int, bool]:
+    """The last offset of a log, and whether something torn stands behind it."""
+    log = FrameLog(path)
+    try:
+        for _ in log.scan():
+            pass
+        return log.last_offset, path.stat().st_size > log.size
+    finally:
+        log.close()
+
+
 def pages(rows: Iterable[Sealed]) -> Iterator[list[Sealed]]:
     """Rows, a thousand at a time."""
     page: list[Sealed] = []

@@ -273,6 +273,7 @@ class SealedJournal(Journal):
         if keys is not None:
             pepper, held = backups.read_keys(Path(keys))
             self.keys.absorb(pepper, held)
+            self._keys_changed()
         rows = backups.read(folder, self.keys.pepper)
         for page in pages(rows):
             known = self.keys.by_token({row.owner for row in page})
@@ -315,6 +316,9 @@ class SealedJournal(Journal):
             if expected <= last:
                 problems.append(f"offsets {expected} to {last} are missing")
         return Verified(last, readable, erased, tuple(problems))
+
+    def _keys_changed(self) -> None:
+        """The keys of this empty journal are now those of a backup."""
 
     def _problems(self) -> list[str]:
         """What the store itself can say of its health."""

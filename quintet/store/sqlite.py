@@ -22,7 +22,7 @@ from quintet.config import build
 from quintet.errors import CorruptStoreError, MissingExtraError, StoreError
 from quintet.store.base import Entry
 from quintet.store.disk import FolderLock
-from quintet.store.frame_log import PAGE, FrameLog, pages
+from quintet.store.frame_log import PAGE, FrameLog, measure, pages
 from quintet.store.key_file import KeyFile
 from quintet.store.seal import NOBODY, Sealed
 from quintet.store.sealed_journal import RacedError, SealedJournal, check_kinds
@@ -30,7 +30,7 @@ from quintet.store.sealed_journal import RacedError, SealedJournal, check_kinds
 try:
     import apsw
 
-    from quintet.store.sqlite_file import SQLiteFile
+    from quintet.store.sqlite_file import SQLiteFile, put_aside, salvage
 except ImportError:
     raise MissingExtraError("the journal", "serve") from None
 
@@ -101,8 +101,8 @@ class SQLiteJournal(SealedJournal):
     def _open_files(self, keys: KeyFile) -> None:
         """Open both copies and make each whole from the other."""
         try:
+            file, salvaged = self._open_database()
             log = FrameLog(self._mirror)
-            file, salvaged = SQLiteFile.open_or_replace(self.folder / "journal.sqlite", self._vfs)
             file.check_keys(keys.pepper)
             log.trust(*file.log_mark())
             last = file.last_offset()
@@ -114,11 +114,32 @@ class SQLiteJournal(SealedJournal):
         self._log, self._file, self._last = log, file, file.last_offset()
         self._failed = False
 
+    def _open_database(self) -> tuple[SQLiteFile, list[Sealed]]:
+        """The database, and what only a damaged one held; that one is put aside.
+
+        Raises:
+            CorruptStoreError: the log may lack something too, and nothing can tell what.
+        """
+        path = self.folder / "journal.sqlite"
+        there = path.exists() and path.stat().st_size > 0
+        if there:
+            with suppress(apsw.CorruptError, apsw.NotADBError, CorruptStoreError):
+                return SQLiteFile(path, self._vfs), []
+        last, torn = measure(self._mirror)
+        salvaged = salvage(path, self._vfs, last) if there else None
+        if salvaged is None and torn:
+            raise CorruptStoreError(
+                f"{self.folder}: both copies are damaged behind offset {last}; restore a backup to "
+                "a new folder, or cut records.log to its whole frames to go on without the rest"
+            )
+        if there:
+            put_aside(path)
+        return SQLiteFile(path, self._vfs), salvaged or []
+
     @staticmethod
     def _refill(log: FrameLog, file: SQLiteFile, salvaged: Sequence[Sealed]) -> None:
         """Give the log what only the database has, or both what was saved of a damaged one."""
-        saved = sorted(salvaged, key=lambda row: row.offset)
-        for page in pages(row for row in saved if row.offset > log.last_offset):
+        for page in pages(salvaged):
             log.append(page)
             file.insert(page, (log.size, log.last_offset))
         while rows := file.rows(log.last_offset, PAGE, None):
@@ -206,6 +227,9 @@ class SQLiteJournal(SealedJournal):
         wanted = None if kinds is None else check_kinds(kinds)
         entries = (entry for entry in newest if wanted is None or entry.record.kind in wanted)
         return islice(entries, limit)
+
+    def _keys_changed(self) -> None:
+        self._guard(lambda: self._file.check_keys(self.keys.pepper))
 
     def _problems(self) -> list[str]:
         return self._file.problems()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import apsw
 
@@ -58,26 +58,23 @@ class SQLiteFile:
         connection.execute("PRAGMA synchronous=FULL; PRAGMA secure_delete=ON")
         return connection
 
-    @classmethod
-    def open_or_replace(cls, path: Path, vfs: str) -> tuple[Self, list[Sealed]]:
-        """The file; a damaged one is put aside, and what could be read of it is handed over."""
-        try:
-            return cls(path, vfs), []
-        except (apsw.CorruptError, apsw.NotADBError, CorruptStoreError):
-            salvaged = _salvage(path, vfs)
-            _put_aside(path)
-            return cls(path, vfs), salvaged
-
     def _check(self) -> None:
-        """Read every page, unless the file was closed in order and has its length.
+        """Read everything, unless the file was closed in order and has its length.
+
+        A page that was cut off reads as zeros, which SQLite does not mind inside a row: the rows'
+        own checksums do.
 
         Raises:
             CorruptStoreError: it is damaged.
         """
         pages = self._writer.pragma("page_count") * self._writer.pragma("page_size")
-        closed_in_order = self._value("clean") == 1 and self.path.stat().st_size == pages
-        if not closed_in_order and self._writer.pragma("quick_check") != "ok":
+        if self._value("clean") == 1 and self.path.stat().st_size == pages:
+            return
+        if self._writer.pragma("quick_check") != "ok":
             raise CorruptStoreError(f"{self.path} is damaged")
+        rows: Any = self._writer.execute("SELECT offset, frame FROM records")
+        for offset, frame in rows:
+            parse(frame, offset)
 
     # ------------------------------------------------------------------ meta
 
@@ -95,7 +92,7 @@ class SQLiteFile:
             CorruptStoreError: they are not.
         """
         known = self._value("keys")
-        if known is None:
+        if known is None or not self.last_offset():  # an empty one may take over other keys
             self._mark("keys", fingerprint(pepper))
         elif known != fingerprint(pepper):
             raise CorruptStoreError(
@@ -187,8 +184,11 @@ class SQLiteFile:
 
     def problems(self) -> list[str]:
         """What SQLite finds wrong; empty if all is well."""
-        with self._reading:
-            found = [str(row[0]) for row in self._reader.execute("PRAGMA integrity_check")]
+        try:
+            with self._reading:
+                found = [str(row[0]) for row in self._reader.execute("PRAGMA integrity_check")]
+        except apsw.Error as error:
+            found = [str(error)]
         return [] if found == ["ok"] else [f"{self.path.name}: {problem}" for problem in found]
 
     def close(self, clean: bool = False) -> None:
@@ -216,20 +216,34 @@ def _of_kind(codes: Collection[int] | None) -> tuple[str, tuple[int, ...]]:
     return f" AND {column} IN ({', '.join('?' * len(codes))})", tuple(codes)
 
 
-def _salvage(path: Path, vfs: str) -> list[Sealed]:
-    """Rows of a damaged file that are whole, as far as they can be read."""
-    rows: list[Sealed] = []
-    with suppress(apsw.Error, CorruptStoreError):
+def salvage(path: Path, vfs: str, after: int) -> list[Sealed] | None:
+    """What a damaged file holds above an offset, in order; None if it cannot even tell that.
+
+    Raises:
+        CorruptStoreError: something there cannot be read any more.
+    """
+    rows: list[Sealed] | None = None
+    query = "SELECT frame FROM records WHERE offset = ?"
+    try:
         connection = apsw.Connection(str(path), vfs=vfs or None)
-        try:
-            for offset, frame in connection.execute("SELECT offset, frame FROM records"):
-                rows.append(parse(frame, offset))
-        finally:
-            connection.close()
+    except apsw.Error:
+        return rows
+    with suppress(apsw.Error):
+        last = int(connection.execute("SELECT max(offset) FROM records").get or 0)
+        rows = []
+        for offset in range(after + 1, last + 1):
+            try:
+                hits: list[Any] = connection.execute(query, (offset,)).fetchall()
+                rows.append(parse(hits[0][0], offset))
+            except (apsw.Error, CorruptStoreError, IndexError):
+                raise CorruptStoreError(
+                    f"offset {offset} is damaged in both copies; restore a backup to a new folder"
+                ) from None
+    connection.close()
     return rows
 
 
-def _put_aside(path: Path) -> None:
+def put_aside(path: Path) -> None:
     """Keep a damaged file for whoever wants to know what happened to it."""
     folder = path.parent / f"damaged-{time.time_ns()}"
     folder.mkdir()

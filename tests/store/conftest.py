@@ -54,12 +54,14 @@ class Place:
         self.kind = kind
         self._url, self._number, self._folder = url, next(_numbers), folder
         self._opened: list[Journal] = []
+        self._other = self._number
 
     def open(self, **settings: object) -> Journal:
         return self._keep(open_store(self._url(self._number), **settings))
 
-    def open_other(self, **settings: object) -> Journal:
-        return self._keep(open_store(self._url(next(_numbers)), **settings))
+    def open_other(self, again: bool = False, **settings: object) -> Journal:
+        self._other = self._other if again else next(_numbers)
+        return self._keep(open_store(self._url(self._other), **settings))
 
     def _keep(self, journal: Journal) -> Journal:
         self._opened.append(journal)

@@ -264,6 +264,9 @@ def test_backup_wipe_restore(place: Place, tmp_path: Path) -> None:
     assert fresh.verify().problems == ()
     assert offsets(fresh.append([event(1, price=1.5, query="röd 鞋 👟")])) == [(1, "duplicate")]
     assert offsets(fresh.append([event(11)])) == [(10, "new")]
+    fresh.close()
+    fresh = place.open_other(again=True)
+    assert list(fresh.read())[:-1] == before
     assert fresh.was_erased(Owner.user("bob"))
     with pytest.raises(StoreError, match="not empty"):
         fresh.restore(tmp_path / "backup")

@@ -25,7 +25,7 @@ def column(table: pa.Table, name: str) -> list[object]:
 
 
 def test_sources_are_found_by_their_files() -> None:
-    assert SOURCES.names() == ["files", "market", "ml-100k"]
+    assert SOURCES.names() == ["files", "journal", "market", "ml-100k"]
     assert all(part.summary for part in SOURCES.parts.values())
 
 
@@ -118,7 +118,7 @@ def test_a_toml_file_joins_what_it_names(tmp_path: Path) -> None:
 
 
 def test_what_names_nothing_is_refused_with_what_there_is() -> None:
-    with pytest.raises(ConfigError, match="sources: files, market, ml-100k"):
+    with pytest.raises(ConfigError, match="sources: files, journal, market, ml-100k"):
         open_dataset("no-such-set")
     with pytest.raises(ConfigError, match="no such file"):
         open_dataset("no-such.toml")

@@ -1,0 +1,158 @@
+"""The embedded store's own promises: one process, and recovery from damaged files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from quintet.errors import ConfigError, CorruptStoreError, StoreError
+from quintet.store import Journal, Outcome, Owner, open_store
+from tests.store.conftest import event, exposure
+
+FILES = ["journal.sqlite", "records.log", "keys/keys.bin", "keys/keys.mirror"]
+RECORDS = [event(n, f"user-{n % 7}") for n in range(200)] + [exposure(n) for n in range(50)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    with open_store(tmp_path / "journal") as journal:
+        for start in range(0, 250, 10):
+            journal.append(RECORDS[start : start + 10])
+    return tmp_path / "journal"
+
+
+def check(journal: Journal) -> None:
+    assert [entry.record for entry in journal.read()] == RECORDS
+    assert journal.verify().problems == ()
+    (answer,) = journal.append([event(999, "late")])
+    assert (answer.offset, answer.outcome) == (251, Outcome.NEW)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("left", [0, 0.01, 0.5, 0.999, None])
+def test_a_truncated_or_missing_file_is_made_whole(
+    folder: Path, name: str, left: float | None
+) -> None:
+    path = folder / name
+    if left is None:
+        path.unlink()
+    else:
+        os.truncate(path, int(left * path.stat().st_size))
+    with open_store(folder) as journal:
+        check(journal)
+    with open_store(folder) as journal:
+        assert journal.last_offset == 251
+        assert journal.verify().problems == ()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_bytes_behind_the_end_do_not_matter(folder: Path, name: str) -> None:
+    with (folder / name).open("ab") as stream:
+        stream.write(b"\xff" * 77)
+    with open_store(folder) as journal:
+        check(journal)
+
+
+def outcome(folder: Path) -> str:
+    try:
+        with open_store(folder) as journal:
+            assert [entry.record for entry in journal.read()] == RECORDS
+            assert journal.verify().problems == ()
+    except CorruptStoreError as error:
+        return "told" if "both copies" in str(error) else str(error)
+    return "mended"
+
+
+def test_damage_in_both_copies_is_mended_or_told_every_time(folder: Path, tmp_path: Path) -> None:
+    size, copy, mended = (folder / "journal.sqlite").stat().st_size, tmp_path / "copy", 0
+    for place in range(0, size, size // 9):
+        shutil.copytree(folder, copy)
+        os.truncate(copy / "records.log", (copy / "records.log").stat().st_size // 2)
+        with (copy / "journal.sqlite").open("r+b") as stream:
+            stream.seek(place // 4096 * 4096)
+            stream.write(b"\xff" * 4096)
+            stream.truncate(size + 1)  # as a crash might: it has to be looked at
+        outcomes = [outcome(copy), outcome(copy)]
+        assert outcomes in (["mended"] * 2, ["told"] * 2)
+        mended += outcomes[0] == "mended"
+        shutil.rmtree(copy)
+    assert mended > 2
+
+
+def test_erased_records_stay_erased_when_the_database_is_rebuilt(folder: Path) -> None:
+    with open_store(folder) as journal:
+        journal.erase(Owner.user("user-3"))
+        before = list(journal.read())
+    (folder / "journal.sqlite").unlink()
+    with open_store(folder) as journal:
+        assert list(journal.read()) == before
+        assert journal.verify().problems == ()
+        assert journal.was_erased(Owner.user("user-3"))
+
+
+def test_lost_keys_are_not_taken_for_erasures(folder: Path) -> None:
+    shutil.rmtree(folder / "keys")
+    with pytest.raises(CorruptStoreError, match=r"put back keys\.bin"):
+        open_store(folder)
+    (folder / "journal.sqlite").unlink()
+    shutil.rmtree(folder / "keys")
+    with pytest.raises(CorruptStoreError, match=r"put back keys\.bin"):
+        open_store(folder)
+
+
+def test_keys_and_second_copy_may_lie_elsewhere(tmp_path: Path) -> None:
+    keys, mirror = tmp_path / "a", tmp_path / "b"
+    with open_store(tmp_path / "j", keys=str(keys), mirror=str(mirror)) as journal:
+        journal.append(RECORDS)
+    assert sorted(path.name for path in (tmp_path / "j").iterdir()) == ["journal.sqlite", "lock"]
+    shutil.rmtree(tmp_path / "j")
+    url = f"sqlite:///{tmp_path / 'j'}?keys={keys}&mirror={mirror}"
+    with open_store(url) as journal:
+        check(journal)
+
+
+def test_a_folder_belongs_to_one_process(folder: Path) -> None:
+    script = f"from quintet.store import open_store; open_store({str(folder)!r})"
+    with open_store(folder):
+        with pytest.raises(StoreError, match="in use by another process"):
+            open_store(folder)
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=False
+        )
+        assert "in use by another process" in done.stderr
+    with open_store(folder) as journal:
+        check(journal)
+
+
+def test_a_flipped_bit_is_noticed(folder: Path) -> None:
+    path = folder / "journal.sqlite"
+    data = bytearray(path.read_bytes())
+    place = data.rfind(b"QJ1\x00") + 80  # in the ciphertext of a record
+    data[place] ^= 1
+    path.write_bytes(data)
+    with open_store(folder) as journal:
+        assert any("checksum" in problem for problem in journal.verify().problems)
+        with pytest.raises(CorruptStoreError, match="checksum"):
+            list(journal.read())
+
+
+def test_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for url in ("sqlite:///here/j", f"sqlite:///{tmp_path}/here/j", "here/j", tmp_path / "here/j"):
+        with open_store(url) as journal:
+            journal.append([event(1)])
+            assert journal.last_offset == 1
+    with pytest.raises(ConfigError, match="no store of kind 'mysql'"):
+        open_store("mysql://host/db")
+    with pytest.raises(ConfigError, match="unknown setting 'speed'"):
+        open_store("sqlite:///here/j?speed=1")
+
+
+def test_files_are_for_their_owner_only(folder: Path) -> None:
+    for name in FILES[1:]:
+        assert (folder / name).stat().st_mode & 0o077 == 0
