@@ -14,6 +14,7 @@ from quintet.data.states import Moments
 from quintet.errors import InvalidRequestError, QuintetError
 from quintet.serve.recommender import ATTRIBUTES, PERSONAL, POPULAR
 from quintet.serve.slate import mixed_slate
+from quintet.serve.slate.diversify import scaled
 from quintet.serve.slate.draw import Values, gumbel_top_k, sequential
 from quintet.store import Exposure, Owner
 from quintet.web.choosing import QUERY_WEIGHT, allowed, query_match, rows_of
@@ -24,6 +25,7 @@ from quintet.web.models import RecommendIn
 from quintet.web.owners import owner_of, users_row
 from quintet.web.people import Person, batch, from_items
 from quintet.web.ranking import Candidates, Wish, interest_shift, reasons
+from quintet.web.ruled import RuleBook, ruled
 
 FALLBACKS = {
     PERSONAL: None,
@@ -33,6 +35,8 @@ FALLBACKS = {
 NOTHING_DRAWN = "pure order: nothing was drawn, so it has no support for off-policy evaluation"
 STORE_GONE = "the store cannot be read: only what the model was trained on is known"
 DEEPEST = 200
+#: a double's least keeps a chance that is not zero from being written as zero
+TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class _Work:
     wish: Wish | None = None
     found: Candidates | None = None
     strategies: list[str] = field(default_factory=list)
+    moves: list[dict[str, Any]] = field(default_factory=list)
 
 
 class ListMaker:
@@ -84,6 +89,7 @@ class ListMaker:
     def __init__(
         self, holder: Holder, known: Known, experiments: Experiments, seed: int | None = None
     ) -> None:
+        self.rules = RuleBook(experiments.path.with_name("rules"))
         self.holder = holder
         self.known = known
         self.experiments = experiments
@@ -179,9 +185,10 @@ class ListMaker:
     # ------------------------------------------------------------------ the answer
 
     def _finish(self, work: _Work) -> Made:
-        found, settings = work.found, work.settings
-        assert found is not None
-        chosen, propensities, policy = self._choose(work, found)
+        settings = work.settings
+        assert work.found is not None
+        chosen, propensities, policy = self._choose(work, work.found)
+        found = work.found
         trained = work.live.trained
         ids = trained.items.ids(found.items_C[chosen])
         names = trained.scorer.evidence.names
@@ -208,7 +215,7 @@ class ListMaker:
             "policy": policy,
             "propensity_note": NOTHING_DRAWN if propensities is None else None,
             "arms": work.assigned.arms,
-            "moves": [],
+            "moves": work.moves,
             "exposure": "durable",
             "items": items,
         }
@@ -224,14 +231,15 @@ class ListMaker:
     def _choose(self, work: _Work, found: Candidates) -> tuple[Ints, Values | None, str]:
         """Positions in the candidates, their propensities, and the policy's name."""
         settings, k = work.settings, work.settings.k
+        if settings.rules is not None:
+            return self._ruled(work, found, settings.rules)
         if settings.exploration:
-            utility_C = found.scores_C.astype(np.float64)
+            utility_C = scaled(found.scores_C)
             if not len(utility_C):
                 return np.zeros(0, np.int64), np.zeros(0), "plackett-luce"
             order = gumbel_top_k(utility_C, k, settings.exploration, self.rng)[0]
             drawn = sequential(utility_C, order, settings.exploration)
-            # a double's least keeps a chance that is not zero from being written as zero
-            propensities = np.clip(drawn, np.finfo(np.float64).tiny, 1.0)
+            propensities = np.clip(drawn, TINY, 1.0)
             return order, propensities, f"plackett-luce:{settings.exploration:g}"
         if settings.slate and "strategy" in work.live.trained.model.tasks and len(found.items_C):
             history = batch([work.one], len(work.live.trained.items))
@@ -240,6 +248,25 @@ class ListMaker:
             )
             return chosen, None, "slate"
         return np.arange(len(found.items_C[:k])), None, "rank"
+
+    def _ruled(self, work: _Work, found: Candidates, name: str) -> tuple[Ints, Values | None, str]:
+        assert work.wish is not None
+        history = batch([work.one], len(work.live.trained.items))
+        made = ruled(
+            work.live,
+            history,
+            found,
+            work.wish,
+            work.settings,
+            self.rules.get(name),
+            time.time_ns() // 1000,
+            self.rng,
+        )
+        work.found, work.moves = made.found, made.moves
+        work.strategies = [one or "" for one in made.slate.strategies]
+        drawn = made.slate.sequential_K
+        propensities = None if drawn is None else np.clip(drawn, TINY, 1.0)
+        return made.chosen, propensities, f"rules:{name}"
 
     def _exposure(
         self,

@@ -128,7 +128,10 @@ class RecommendIn(Request):
     rules: Name | None = Field(default=None, description="name of a rule set")
     slate: bool | None = Field(default=None, description="mix by the predicted strategy")
     exploration: Finite | None = Field(
-        default=None, ge=0, le=10, description="temperature of the draw; 0 is pure order"
+        default=None,
+        ge=0,
+        le=1,
+        description="temperature of the draw, in shares of the candidates' range of scores",
     )
     reasons: bool = True
 
@@ -331,7 +334,7 @@ class ArmIn(Request):
     model: Name | None = Field(default=None, description="a bundle beside the live one")
     rules: Name | None = None
     slate: bool | None = None
-    exploration: Finite | None = Field(default=None, ge=0, le=10)
+    exploration: Finite | None = Field(default=None, ge=0, le=1)
 
 
 class ExperimentIn(Request):

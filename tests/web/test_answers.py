@@ -79,7 +79,7 @@ def test_what_was_shown_is_in_the_journal(running) -> None:
 
 def test_a_draw_is_not_always_the_same(running) -> None:
     user = running.ids("users")[2]
-    lists = {tuple(running.items_for(user, k=5, exploration=3.0)) for _ in range(5)}
+    lists = {tuple(running.items_for(user, k=5, exploration=1.0)) for _ in range(5)}
     assert len(lists) > 1
 
 
@@ -130,6 +130,25 @@ def test_filters_candidates_scenario_and_query(running, offline) -> None:
     assert "column" in refused(running, "POST", "/v1/recommend", json=wrong)["detail"]
     wrong = {"user_id": user, "filters": [{"column": "price", "any_of": ["x"]}]}
     assert "type" in refused(running, "POST", "/v1/recommend", json=wrong)["detail"]
+
+
+def test_rules_by_name(running, offline) -> None:
+    user = running.ids("users")[8]
+    plain = running.items_for(user, k=5)
+    folder = running.state / "rules"
+    folder.mkdir()
+    rule = f'[[rule]]\nname = "not this"\nkind = "block"\nitems = ["{plain[0]}"]\n'
+    (folder / "shop.toml").write_text(rule)
+    answer = running.post("/v1/recommend", {"user_id": user, "k": 5, "rules": "shop"})
+    assert [one["item_id"] for one in answer["items"]][:4] == plain[1:]
+    assert answer["policy"] == "rules:shop"
+    assert plain[0] in {one["item_id"] for one in answer["moves"] if one["rule"] == "not this"}
+    drawn = {"user_id": user, "k": 5, "rules": "shop", "exploration": 0.5}
+    answer = running.post("/v1/recommend", drawn)
+    assert all(0 < one["propensity"] <= 1 for one in answer["items"])
+    assert plain[0] not in [one["item_id"] for one in answer["items"]]
+    nothing = {"user_id": user, "rules": "nothing"}
+    assert "no rule set" in refused(running, "POST", "/v1/recommend", json=nothing)["detail"]
 
 
 # ---------------------------------------------------------------- events

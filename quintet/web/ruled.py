@@ -1,0 +1,108 @@
+"""Lists under a rule set: hard rules by name, from the state folder's ``rules/NAME.toml``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quintet.data.interactions import Interactions, Ints
+from quintet.errors import InvalidRequestError
+from quintet.serve.slate.policy import PolicyConfig
+from quintet.serve.slate.rules import RuleSet
+from quintet.serve.slate.slate import Slate, SlateConfig, compose
+from quintet.web.live import Live
+from quintet.web.models import RecommendIn
+from quintet.web.ranking import Candidates, Wish
+
+
+class RuleBook:
+    """The rule sets of a folder; a file that changes is read again when it is next asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._held: dict[str, tuple[int, RuleSet]] = {}
+
+    def get(self, name: str) -> RuleSet:
+        """The rule set of a name.
+
+        Raises:
+            InvalidRequestError: there is none.
+            ConfigError: its file is not valid.
+        """
+        path = self.folder / f"{name}.toml"
+        try:
+            stamp = path.stat().st_mtime_ns
+        except OSError:
+            raise InvalidRequestError("rules: there is no rule set of this name") from None
+        held = self._held.get(name)
+        if held is None or held[0] != stamp:
+            held = (stamp, RuleSet.read(path))
+            self._held[name] = held
+        return held[1]
+
+
+@dataclass(frozen=True)
+class Ruled:
+    """A list under rules: candidates that hold all shown items, their positions, and the account.
+
+    Attributes:
+        found: the candidates, with the pool of the rules at its end.
+        chosen: [K] positions in ``found``.
+        slate: as it was composed.
+        moves: what rules did to which items.
+    """
+
+    found: Candidates
+    chosen: Ints
+    slate: Slate
+    moves: list[dict[str, Any]]
+
+
+def ruled(
+    live: Live,
+    history: Interactions,
+    found: Candidates,
+    wish: Wish,
+    settings: RecommendIn,
+    rules: RuleSet,
+    now: int,
+    rng: np.random.Generator,
+) -> Ruled:
+    """Compose a list for ONE history.
+
+    Raises:
+        RuleConflictError: no list keeps all rules; names those that clash.
+        ConfigError: a rule names what the catalogue lacks.
+    """
+    slates = live.recommender.slates.at(now)
+    policy = PolicyConfig(
+        temperature=settings.exploration or 0.0, mix=0.5 if settings.slate else 0.0
+    )
+    request = slates.request(
+        history,
+        settings.k,
+        rules.at(settings.scenario),
+        SlateConfig(diversity="none", policy=policy),
+        allowed_I=wish.allowed_I,
+        exclude_seen=wish.exclude_seen,
+    )
+    slate = compose(request, rng, account=True)
+    place = {int(row): position for position, row in enumerate(found.items_C)}
+    others = [row for row in slate.item_K.tolist() if row not in place]
+    place |= {row: len(found.items_C) + index for index, row in enumerate(others)}
+    score = dict(zip(slate.item_K.tolist(), slate.score_K.tolist(), strict=True))
+    joined = Candidates(
+        np.concatenate([found.items_C, np.array(others, np.int64)]),
+        np.concatenate([found.scores_C, np.array([score[r] for r in others], np.float32)]),
+        np.concatenate([found.part_CK, np.zeros((len(others), found.part_CK.shape[1]))]),
+    )
+    ids = live.trained.items.ids
+    moves = [
+        {"item_id": item, "rule": m.rule, "before": m.before, "after": m.after, "direct": m.direct}
+        for m, item in zip(slate.moves, ids([m.item for m in slate.moves]), strict=True)
+    ]
+    chosen = np.array([place[row] for row in slate.item_K.tolist()], np.int64)
+    return Ruled(joined, chosen, slate, moves)
