@@ -13,7 +13,7 @@ from quintet.serve.slate.account import dry_run, priced
 from quintet.serve.slate.policy import Plan
 from quintet.serve.slate.slate import SlateConfig, compose
 from tests.serve.slate.shop import IDS, names, request
-from tests.serve.slate.test_hard_rules import SIMILARITY, histories, rule_sets
+from tests.serve.slate.test_hard_rules import SIMILARITY, SLOW, histories, rule_sets
 
 NO_TEA = {
     "name": "no tea",
@@ -45,7 +45,7 @@ def test_moves_by_hand() -> None:
     assert [m.after for m in slate.moved(IDS.index("c"))] == [1, 2]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(SLOW, max_examples=25)
 @given(rule_sets, histories)
 def test_followed_one_by_one_moves_lead_from_the_plain_place_to_the_last(some, met) -> None:
     config = SlateConfig(diversity="mmr", strength=0.4, marginals=False)
@@ -74,7 +74,7 @@ def test_a_price_by_hand() -> None:
     assert by_name["hero"].changed == by_name["no tea"].changed == 1
 
 
-@settings(deadline=None, max_examples=15)
+@settings(SLOW, max_examples=15)
 @given(rule_sets, histories)
 def test_prices_match_a_recomputation(some, met) -> None:
     requests = [request(some, 3, met), request(some, 4)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quintet.errors import RuleConflictError
@@ -57,6 +57,8 @@ rule_sets = st.lists(rules, max_size=5).map(
 histories = st.lists(
     st.tuples(st.sampled_from(IDS), st.sampled_from(BEHAVIOURS), st.integers(1, 40)), max_size=3
 )
+#: each example is a whole slate, on machines that do other work too
+SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 RNG = np.random.default_rng(1)
 SIMILARITY = np.corrcoef(RNG.normal(size=(len(IDS), 4)))
 CONFIGS = [
@@ -66,7 +68,7 @@ CONFIGS = [
 ]
 
 
-@settings(deadline=None, max_examples=80)
+@settings(SLOW, max_examples=80)
 @given(
     rule_sets,
     histories,
@@ -91,7 +93,7 @@ def test_no_slate_breaks_a_hard_rule(some, met, k, config, temperature) -> None:
     assert set(shown) <= set(names(slate.candidate_C))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(SLOW, max_examples=25)
 @given(rule_sets, st.integers(1, 4))
 def test_a_refusal_names_rules_that_clash_and_each_of_them_matters(some, k) -> None:
     if longest_possible(some, k, []) is not None:
@@ -105,7 +107,7 @@ def test_a_refusal_names_rules_that_clash_and_each_of_them_matters(some, k) -> N
         assert longest_possible(others, k, []) is not None
 
 
-@settings(deadline=None, max_examples=30)
+@settings(SLOW, max_examples=30)
 @given(rule_sets, st.integers(1, 4))
 def test_check_finds_what_no_slate_can_keep(some, k) -> None:
     asked = request(some, k)
