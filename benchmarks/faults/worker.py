@@ -15,7 +15,7 @@ import time
 from quintet.errors import StoreError
 from quintet.store import Event, Exposure, Journal, Outcome, Record, open_store
 
-USERS = 40
+USERS = 50
 
 
 def record(number: int) -> Record:

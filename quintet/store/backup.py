@@ -26,7 +26,7 @@ FORMAT = 1
 
 def fingerprint(pepper: bytes) -> str:
     """Tells two peppers apart and tells nothing of them."""
-    return keyed_hash(pepper, b"fingerprint").hex()
+    return keyed_hash(pepper, b"fingerprint", b"").hex()
 
 
 def write(folder: Path, rows: Iterable[Sealed], last_offset: int, pepper: bytes) -> None:

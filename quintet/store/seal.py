@@ -116,15 +116,14 @@ def parse(frame: bytes, offset: int) -> Sealed:
     raise CorruptStoreError(f"offset {offset}: the row does not match its checksum")
 
 
-def keyed_hash(secret: bytes, *parts: bytes) -> bytes:
-    """HMAC-SHA-256 of the parts, each with its length before it, cut to 16 bytes."""
-    message = b"".join(len(part).to_bytes(4, "little") + part for part in parts)
-    return hmac.digest(secret, message, "sha256")[:HASH_BYTES]
+def keyed_hash(secret: bytes, purpose: bytes, content: bytes) -> bytes:
+    """HMAC-SHA-256 of a content for one purpose (a word without NUL), cut to 16 bytes."""
+    return hmac.digest(secret, purpose + b"\x00" + content, "sha256")[:HASH_BYTES]
 
 
 def record_hash(secret: bytes, record: Record) -> bytes:
     """What stands for a record's id: tells nothing without the secret."""
-    return keyed_hash(secret, b"id", record.kind.encode(), record.record_id.encode())
+    return keyed_hash(secret, record.kind.encode(), record.record_id.encode())
 
 
 def owner_hash(secret: bytes, owner: Owner) -> bytes:
@@ -142,11 +141,18 @@ def content_digest(secret: bytes, body: bytes) -> bytes:
     return keyed_hash(secret, b"content", body)
 
 
-def seal(record: Record, body: bytes, pepper: bytes, key: Key, offset: int) -> Sealed:
-    """A record under its owner's key, whose token is :data:`NOBODY` for what is nobody's."""
-    identity = record_hash(pepper, record)
-    code = CODES[record.kind]
-    digest = content_digest(pepper, body)
+def seal(kind: str, identity: bytes, body: bytes, digest: bytes, key: Key, offset: int) -> Sealed:
+    """A record under its owner's key, whose token is :data:`NOBODY` for what is nobody's.
+
+    Args:
+        kind: of the record.
+        identity: its :func:`record_hash`.
+        body: its canonical bytes.
+        digest: their :func:`content_digest`.
+        key: of its owner.
+        offset: where it will stand.
+    """
+    code = CODES[kind]
     if key.token != NOBODY:
         nonce = os.urandom(NONCE_BYTES)
         place = bytes([code]) + identity + key.token

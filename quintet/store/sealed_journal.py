@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import get_args
@@ -30,6 +30,7 @@ from quintet.store.records import KINDS, Erasure, Owner, Record
 from quintet.store.seal import CODES, NOBODY, Sealed
 
 MOST_RACES = 200
+NOBODYS = Key(b"", NOBODY, b"")
 
 
 class RacedError(Exception):
@@ -117,7 +118,7 @@ class SealedJournal(Journal):
         for identity, encoded in zip(ids, records, strict=True):
             if identity not in rows:
                 fresh.setdefault(identity, encoded)
-        new = self._seal(list(fresh.values()), self.last_offset + 1)
+        new = self._seal(fresh, self.last_offset + 1) if fresh else []
         if new:
             self._write(new)
             self._remember(
@@ -136,22 +137,20 @@ class SealedJournal(Journal):
             answers.append(Appended(row.offset, outcome))
         return answers
 
-    def _seal(self, records: Sequence[Encoded], offset: int) -> list[Sealed]:
+    def _seal(self, records: Mapping[bytes, Encoded], offset: int) -> list[Sealed]:
+        """Rows of new records by their ids, from an offset on."""
         pepper = self.keys.pepper
-        owners = [
-            seal.owner_hash(pepper, record.owner) if record.owner is not None else None
-            for record, _ in records
-        ]
-        wanted = {owner for owner in owners if owner is not None}
-        keys = self.keys.find(wanted)
-        if len(keys) < len(wanted):
-            keys |= self.keys.add([owner for owner in wanted if owner not in keys])
-        nobody = Key(b"", NOBODY, b"")
-        held = [nobody if owner is None else keys[owner] for owner in owners]
-        return [
-            seal.seal(record, body, pepper, key, place)
-            for place, (key, (record, body)) in enumerate(zip(held, records, strict=True), offset)
-        ]
+        owners = {record.owner for record, _ in records.values()} - {None}
+        hashes = {owner: seal.owner_hash(pepper, owner) for owner in owners if owner is not None}
+        keys = self.keys.find(hashes.values())
+        if len(keys) < len(hashes):
+            keys |= self.keys.add([one for one in hashes.values() if one not in keys])
+        rows = []
+        for place, (identity, (record, body)) in enumerate(records.items(), offset):
+            key = NOBODYS if record.owner is None else keys[hashes[record.owner]]
+            digest = seal.content_digest(pepper, body)
+            rows.append(seal.seal(record.kind, identity, body, digest, key, place))
+        return rows
 
     def _remember(self, entries: list[Entry]) -> None:
         """A store that has the only writer may keep its newest entries at hand."""
