@@ -85,6 +85,7 @@ def server(bundle: str, state: str, port: Any, exploration: float) -> None:
 
     config = uvicorn_config(options, whole)
     listening = config.bind_socket()
+    listening.listen(1024)
     port.send((listening.getsockname()[1], len(ready)))
     uvicorn.Server(config).run(sockets=[listening])
 

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
@@ -33,6 +34,7 @@ from quintet.web.swapping import Swapper
 from quintet.web.telemetry import MULTIPROCESS, Log
 
 OPTIONS = "QUINTET_SERVE"
+BACKLOG = 2048
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -184,7 +186,7 @@ def uvicorn_config(options: Options, app: Any) -> uvicorn.Config:
         proxy_headers=False,
         timeout_keep_alive=10,
         timeout_graceful_shutdown=options.drain_seconds,
-        backlog=2048,
+        backlog=BACKLOG,
     )
 
 
@@ -202,6 +204,9 @@ def serve(options: Options) -> None:
         config = uvicorn_config(options, build_app(options))
         listening = config.bind_socket()
         _announce(log, options, listening)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # uvicorn raises the signal again when it has drained: that is a good end
+            signal.signal(number, lambda *_: sys.exit(0))
         uvicorn.Server(config).run(sockets=[listening])
         return
     from uvicorn.supervisors import Multiprocess
@@ -216,6 +221,7 @@ def serve(options: Options) -> None:
 
 
 def _announce(log: Log, options: Options, listening: socket.socket) -> None:
+    listening.listen(BACKLOG)  # who connects from now on waits for an answer, and gets one
     host, port = listening.getsockname()[:2]
     log.write(
         "listening",

@@ -70,6 +70,7 @@ class Service:
         self.builder = items.Builder(holder, journal)
         self.batcher = Batcher(self._make, self.ask_thread, self.settings.batch)
         self.draining = False
+        self.swapping = asyncio.Lock()
         self.problems: dict[str, str] = {}
 
     async def start(self) -> None:

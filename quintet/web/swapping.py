@@ -47,6 +47,10 @@ class Swapper:
             InvalidRequestError: it cannot be served, or there is none to go back to; the live one
                 stays.
         """
+        async with self.service.swapping:  # or the watcher would undo what is half done
+            return await self._swap(name, rollback)
+
+    async def _swap(self, name: str | None, rollback: bool) -> dict[str, Any]:
         started = time.perf_counter()
         holder, service = self.service.holder, self.service
         if rollback and (name is not None or holder.previous is None):
@@ -84,6 +88,10 @@ class Swapper:
 
     async def follow(self) -> None:
         """Serve what another worker put in place."""
+        async with self.service.swapping:
+            await self._follow()
+
+    async def _follow(self) -> None:
         wanted = self.wanted(self.path)
         live = self.service.holder.live
         if wanted is None or wanted["version"] == live.version:

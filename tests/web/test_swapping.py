@@ -71,8 +71,11 @@ def test_swaps_under_load_fail_no_request(server) -> None:
     assert len(models) == 2
 
 
-def nan(key: str):
+def nan(start: str):
+    """Puts not-a-number into the first array of numbers whose name starts so."""
+
     def put(arrays) -> None:
+        key = next(k for k in arrays if k.startswith(start) and arrays[k].dtype.kind == "f")
         arrays[key] = np.full_like(arrays[key], np.nan)
 
     return put
@@ -89,7 +92,7 @@ BAD = {
     "not json": lambda f: (f / "run.json").write_text("{"),
     "flipped bit": lambda f: _flip(f / "memories.safetensors"),
     "nan weight": lambda f: altered(f, arrays=nan("model.bias_I")),
-    "nan memory": lambda f: altered(f, arrays=nan("transitions.data"), name="memories"),
+    "nan memory": lambda f: altered(f, arrays=nan("transitions."), name="memories"),
     "nan counts": lambda f: altered(f, arrays=nan("count"), name="features"),
     "nan fusion": lambda f: altered(f, arrays=nan("fusion.strength_K")),
     "narrower": lambda f: altered(f, arrays=narrower),
