@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 
 from quintet.data.interactions import Floats, Interactions, Mask
 from quintet.memory.counted import Counted
@@ -37,12 +37,13 @@ class ItemToItem(Counted):
 
     def _score(self, histories: Interactions) -> Floats:
         scores = self._product(histories)
-        return scores.toarray() if issparse(scores) else scores
+        dense: Floats = scores if isinstance(scores, np.ndarray) else scores.toarray()
+        return dense
 
     def _sparse_score(self, histories: Interactions) -> Matrix | None:
         return None if isinstance(self._matrix, np.ndarray) else csr_array(self._product(histories))
 
-    def _product(self, histories: Interactions) -> Any:
+    def _product(self, histories: Interactions) -> Any:  # sparse or dense as the matrix is
         return event_matrix(histories, self._weights(histories)) @ self._matrix
 
     def _explain(self, history: Interactions, item: int) -> Floats:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from quintet.data.features import FeatureTable
 from quintet.nn.dropout import Dropout
@@ -16,37 +17,42 @@ Inputs = dict[str, dict[str, Tensor]]
 
 
 class ContentEncoder(nn.Module):
-    """Joins all modalities that apply to a table: concatenated, then a two-layer projection.
+    """Joins all modalities that apply to a table: summed in one hidden layer, then projected.
 
     Shapes: N entities, D output width.
     """
 
-    def __init__(self, width: int, hidden: int = 128, dropout: float = 0.1) -> None:
+    def __init__(self, width: int, hidden: int = 256, dropout: float = 0.1) -> None:
         super().__init__()
         self.width = width
         self.hidden = hidden
         self.modalities = nn.ModuleDict()
         self.dropout = Dropout(dropout)
-        self.project: nn.Module = nn.Identity()
+        self.project = nn.Linear(hidden, width)
 
     @classmethod
-    def fitted(cls, table: FeatureTable, width: int) -> ContentEncoder | None:
-        """An encoder for the columns of ``table``; None where it has none that a modality reads."""
+    def fitted(
+        cls, table: FeatureTable, width: int, extra: Collection[str] = ()
+    ) -> ContentEncoder | None:
+        """An encoder for the columns of ``table``; None where it has none that a modality reads.
+
+        Args:
+            table: the attributes.
+            width: of the vectors, D.
+            extra: modalities used beside those that always are.
+
+        Raises:
+            ConfigError: there is no modality of such a name.
+            MissingExtraError: an optional package of one is not installed.
+        """
         encoder = cls(width)
+        wanted = {MODALITIES.get(name).name for name in extra}
         for name, part in MODALITIES.parts.items():
-            if part.applies(table):
-                modality = part(width)
+            if (part.by_default or name in wanted) and part.applies(table):
+                modality = part(encoder.hidden)
                 modality.fit(table)
                 encoder.modalities[name] = modality
-        return encoder._shaped() if len(encoder.modalities) else None
-
-    def _shaped(self) -> ContentEncoder:
-        self.project = nn.Sequential(
-            nn.Linear(self.width * len(self.modalities), self.hidden),
-            nn.GELU(),
-            nn.Linear(self.hidden, self.width),
-        )
-        return self
+        return encoder if len(encoder.modalities) else None
 
     def prepare(self, table: FeatureTable) -> Inputs:
         """All that can be computed once, by modality."""
@@ -55,7 +61,8 @@ class ContentEncoder(nn.Module):
     def forward(self, inputs: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
         """[N, D] vectors from what :meth:`prepare` made."""
         parts = [self._modality(name)(inputs[name]) for name in self.modalities]
-        out: Tensor = self.project(self.dropout(torch.cat(parts, dim=1)))
+        hidden_NH = F.gelu(torch.stack(parts).sum(0))
+        out: Tensor = self.project(self.dropout(hidden_NH))
         return out
 
     def _modality(self, name: str) -> Modality:
@@ -79,10 +86,10 @@ class ContentEncoder(nn.Module):
         for name, own_meta in meta.items():
             prefix = f"{name}."
             own = {key[len(prefix) :]: arrays[key] for key in arrays if key.startswith(prefix)}
-            modality = MODALITIES.get(name)(width)
+            modality = MODALITIES.get(name)(encoder.hidden)
             modality.restore(own, own_meta)
             encoder.modalities[name] = modality
-        return encoder._shaped() if len(encoder.modalities) else None
+        return encoder if len(encoder.modalities) else None
 
 
 def to_device(inputs: Mapping[str, Mapping[str, Tensor]], device: torch.device) -> Inputs:

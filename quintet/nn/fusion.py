@@ -12,6 +12,8 @@ so that an index can retrieve them.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +32,7 @@ class FusionConfig(Config):
     """Settings of the fusion and of its fit."""
 
     attention: bool = tunable(True, choices=[True, False], description="gates by user state")
+    buckets: bool = tunable(True, choices=[True, False], description="weights by item bucket")
     width: int = tunable(4, choices=[2, 4, 8], description="of queries and keys")
     penalty: float = tunable(0.2, low=1e-4, high=1.0, log=True, description="on gates' weights")
     prior_penalty: float = tunable(5e-3, low=1e-5, high=0.1, log=True, description="towards prior")
@@ -93,42 +96,80 @@ class Fusion(nn.Module):
         return self.config.penalty * (gates + buckets) + self.config.prior_penalty * moved
 
 
-def fit_fusion(
+@dataclass(frozen=True)
+class Rivals:
+    """What held-out targets compete with: C items each, the target first.
+
+    Attributes:
+        evidence_BCK: scaled evidence of target and rivals.
+        bucket_BC: their item buckets.
+        context_BF: state of each user.
+        correction_C: added to the scores, for rivals that stand for others too.
+    """
+
+    evidence_BCK: Tensor
+    bucket_BC: Tensor
+    context_BF: Tensor
+    correction_C: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[Rivals]) -> Rivals:
+        """The targets of several batches that have the same number of rivals."""
+        return cls(
+            torch.cat([part.evidence_BCK for part in parts]),
+            torch.cat([part.bucket_BC for part in parts]),
+            torch.cat([part.context_BF for part in parts]),
+            parts[0].correction_C,
+        )
+
+
+@torch.no_grad()
+def find_rivals(
     fusion: Fusion,
     evidence_BIK: Tensor,
     context_BF: Tensor,
     bucket_I: Tensor,
     masked_BI: Tensor,
     target_B: Tensor,
-) -> float:
-    """Fit the gates by the listwise loss of held-out targets; returns the final loss.
+    free: int | None = None,
+    seed: int = 0,
+) -> Rivals:
+    """The rivals of held-out targets.
 
     Args:
-        fusion: changed in place.
+        fusion: before its fit.
         evidence_BIK: [B, I, K] scaled evidence.
         context_BF: [B, F] state of each user.
         bucket_I: [I] item bucket: 0 new, 1 rare, 2 well known.
         masked_BI: [B, I] items that may not be recommended (the history).
         target_B: [B] the held-out item, in no training count.
+        free: rivals that every target has at least; counted here when absent.
+        seed: of the sample.
     """
-    parameters: list[Tensor] = [fusion.strength_K, fusion.bucket_SK]
+    score_BI = fusion(evidence_BIK, context_BF, bucket_I)
+    rival_BC, correction_C = _rivals(score_BI, masked_BI, target_B, free, seed)
+    index_BCK = rival_BC[..., None].expand(-1, -1, evidence_BIK.shape[2])
+    return Rivals(evidence_BIK.gather(1, index_BCK), bucket_I[rival_BC], context_BF, correction_C)
+
+
+def fit_fusion(fusion: Fusion, rivals: Rivals) -> float:
+    """Fit the gates, in place, by the listwise loss of held-out targets; returns the final loss."""
+    parameters: list[Tensor] = [fusion.strength_K]
+    if fusion.config.buckets:
+        parameters.append(fusion.bucket_SK)
     if fusion.config.attention:
         parameters += [fusion.key_KW, fusion.query.weight]
     optimizer = torch.optim.LBFGS(
         parameters, max_iter=fusion.config.iterations, line_search_fn="strong_wolfe"
     )
-    rival_BC, correction_C = _rivals(
-        fusion(evidence_BIK, context_BF, bucket_I).detach(), masked_BI, target_B
-    )
-    evidence_BCK = evidence_BIK.gather(1, rival_BC[..., None].expand(-1, -1, evidence_BIK.shape[2]))
-    bucket_BC = bucket_I[rival_BC]
-    first_B = torch.zeros_like(target_B)
+    first_B = torch.zeros_like(rivals.bucket_BC[:, 0])
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        weight_B1K = fusion.weights(context_BF)[:, None]
-        score_BC = (evidence_BCK * fusion.bucket_SK[bucket_BC] * weight_B1K).sum(-1)
-        loss = F.cross_entropy(score_BC + correction_C, first_B) + fusion.penalty()
+        weight_B1K = fusion.weights(rivals.context_BF)[:, None]
+        gated_BCK = rivals.evidence_BCK * fusion.bucket_SK[rivals.bucket_BC]
+        score_BC = (gated_BCK * weight_B1K).sum(-1)
+        loss = F.cross_entropy(score_BC + rivals.correction_C, first_B) + fusion.penalty()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
@@ -136,7 +177,9 @@ def fit_fusion(
     return float(closure().detach())  # step() gives back the loss before the fit
 
 
-def _rivals(score_BI: Tensor, masked_BI: Tensor, target_B: Tensor) -> tuple[Tensor, Tensor]:
+def _rivals(
+    score_BI: Tensor, masked_BI: Tensor, target_B: Tensor, free: int | None, seed: int
+) -> tuple[Tensor, Tensor]:
     """Whom a target competes with: [B, C] items, the target first, and [C] corrections.
 
     The items that plain weights rank highest, where order is decided, and a uniform sample of the
@@ -146,9 +189,9 @@ def _rivals(score_BI: Tensor, masked_BI: Tensor, target_B: Tensor) -> tuple[Tens
     """
     score_BI = score_BI.masked_fill(masked_BI, float("-inf"))
     score_BI.scatter_(1, target_B[:, None], float("-inf"))
-    free = int(torch.isfinite(score_BI).sum(1).min())
+    free = int(torch.isfinite(score_BI).sum(1).min()) if free is None else free
     top_BC = score_BI.topk(min(N_HIGHEST, free), dim=1).indices
-    chance_BI = torch.rand(score_BI.shape, generator=torch.Generator().manual_seed(0))
+    chance_BI = torch.rand(score_BI.shape, generator=torch.Generator().manual_seed(seed))
     chance_BI = chance_BI.to(score_BI.device).masked_fill(~torch.isfinite(score_BI), -1.0)
     chance_BI.scatter_(1, top_BC, -1.0)
     rest = free - top_BC.shape[1]

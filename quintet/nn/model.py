@@ -33,7 +33,9 @@ class ModelConfig(Config):
     longest: int = tunable(50, choices=[50, 100, 200], description="events of history read")
     backbone: str = tunable("transformer", choices=["transformer", "convolution"])
     backbone_settings: dict[str, Any] = Field(default_factory=dict)
+    tower_settings: dict[TowerName, dict[str, Any]] = Field(default_factory=dict)
     towers: tuple[TowerName, ...] = ("identity", "content")
+    modalities: tuple[str, ...] = ()
     identity_dropout: float = tunable(
         0.05, low=0.0, high=0.3, description="share of events read by content alone in training"
     )
@@ -97,7 +99,9 @@ class QuintetModel(nn.Module):
         # no constants: a softmax over the catalogue leaves them where they started
         self.stand_in_bias = nn.Linear(D, 1, bias=False)
         self.content_bias = nn.Linear(D, 1, bias=False)
-        self.towers = nn.ModuleDict({name: self._tower() for name in self.tower_names})
+        self.towers = nn.ModuleDict(
+            {name: self._tower(name) for name in config.towers if name in self.tower_names}
+        )
         self.shared = nn.Sequential(
             nn.Linear(D * len(self.tower_names), D), nn.GELU(), nn.LayerNorm(D)
         )
@@ -112,10 +116,11 @@ class QuintetModel(nn.Module):
         self.balance = make_balance(config.balance, weights)
         self.register_buffer("warm_I", torch.ones(shape.n_items, dtype=torch.bool))
 
-    def _tower(self) -> Tower:
+    def _tower(self, name: TowerName) -> Tower:
         config, shape = self.config, self.shape
         part = BACKBONES.get(config.backbone)
-        settings = build(part.Config, config.backbone_settings, "backbone_settings")
+        given = config.backbone_settings | config.tower_settings.get(name, {})
+        settings = build(part.Config, given, "backbone_settings")
         backbone = part(config.width, config.longest + 1, settings)
         embedder = EventEmbedder(
             config.width, len(shape.behaviours), len(shape.scenarios), shape.n_levels

@@ -8,7 +8,7 @@ score every item, either way, are standardised too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +69,16 @@ class Standardised:
 
 
 class EvidenceBuilder:
-    """Computes the evidence of one model and its memories; holds no user state."""
+    """Computes the evidence of one model and its memories; holds no user state.
+
+    Args:
+        model: the network.
+        memories: counted evidence by name.
+        item_inputs: prepared attributes of the catalogue.
+        user_inputs: prepared attributes of the users.
+        count_I: [I] training events of each item.
+        left_out: kinds of evidence not used, by name.
+    """
 
     def __init__(
         self,
@@ -78,9 +87,12 @@ class EvidenceBuilder:
         item_inputs: Inputs | None,
         user_inputs: Inputs | None,
         count_I: Floats,
+        left_out: Collection[str] = (),
     ) -> None:
         self.model = model.eval()
         self.memories = dict(memories)
+        self.left_out = frozenset(left_out)
+        self.item_inputs = item_inputs
         self.user_inputs = user_inputs
         self.count_I = count_I
         with torch.no_grad():
@@ -117,7 +129,7 @@ class EvidenceBuilder:
         if self._rates():
             vector_IR, bias_I = self._rating_task().evidence(self.tables.joint_ID)
             sides["rating"] = Standardised.of(vector_IR, bias_I, self.model.warm_I)
-        return sides
+        return {name: side for name, side in sides.items() if name not in self.left_out}
 
     def _counted(self) -> Tensor:
         return torch.from_numpy(self.count_I > 0).to(self.device)
@@ -129,12 +141,14 @@ class EvidenceBuilder:
     def names(self) -> list[str]:
         """The kinds of evidence, in the order of the last axis."""
         rating = ["rating"] if self._rates() else []
-        return [*self.towers, *self.recallable, *rating, "popularity"]
+        names = [*self.towers, *self.recallable, *rating, "popularity"]
+        return [name for name in names if name not in self.left_out]
 
     @property
     def recallable(self) -> dict[str, Memory]:
         """The memories by the names of their evidence."""
-        return {self._memory_name(name): memory for name, memory in self.memories.items()}
+        named = {self._memory_name(name): memory for name, memory in self.memories.items()}
+        return {name: memory for name, memory in named.items() if name not in self.left_out}
 
     def _rates(self) -> bool:
         return "interaction" in self.model.tasks and self.model.shape.n_levels > 0

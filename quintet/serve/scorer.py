@@ -98,10 +98,11 @@ class Scorer:
 
     def _fallback(self, block: Interactions) -> Tensor:
         """[B, K] weights without a history: gates were fitted on people who have one."""
-        names, towers = self.evidence.names, len(self.evidence.towers)
+        names = self.evidence.names
+        towers = [place for place, name in enumerate(names) if name in self.evidence.towers]
         weight_BK = torch.zeros(block.n_users, len(names), device=self.evidence.device)
         known_B1 = torch.from_numpy(block.owners() >= 0).to(weight_BK)[:, None]
-        weight_BK[:, :towers] = known_B1 / max(towers, 1)
+        weight_BK[:, towers] = known_B1 / max(len(towers), 1)
         weight_BK[:, -1] = 1.0
         return weight_BK
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,26 +16,22 @@ import torch
 from quintet.config import Config, build
 from quintet.data.encode import Encoded
 from quintet.data.feature_encoder import FeatureEncoder
-from quintet.data.interactions import Interactions, Ints, seeded_hash
-from quintet.data.outcomes import level_index
+from quintet.data.interactions import Ints, seeded_hash
 from quintet.data.schema import infer_types
-from quintet.data.split import Part, Split
-from quintet.data.states import Moments
+from quintet.data.split import Split
 from quintet.errors import ConfigError, DataError
 from quintet.memory.base import MEMORIES, Memory
 from quintet.metrics import rank_of_target
-from quintet.nn.calibration import Calibration, fit_calibration
-from quintet.nn.fusion import Fusion, FusionConfig, fit_fusion, item_buckets
+from quintet.nn.fusion import FusionConfig
 from quintet.nn.model import ModelConfig, QuintetModel
 from quintet.nn.shape import warm_items
-from quintet.nn.tasks.interaction import Interaction
 from quintet.serve.evidence import EvidenceBuilder
-from quintet.serve.scorer import Scorer
 from quintet.serve.trained import Trained
+from quintet.train.gates import fitted_calibration, fitted_fusion, validation_targets
 from quintet.train.loop import LoopConfig, OnStep, Outcome, Trainer
 from quintet.train.prepare import PreparedEvents, TrainingTables, build_model, prepared_orders
 
-#: evidence whose weight the gates learn, with the weight that they start from
+#: evidence whose weight the gates learn, with its settings
 DEFAULT_MEMORIES: dict[str, dict[str, Any]] = {
     "transitions": {},
     "ease": {},
@@ -42,14 +39,13 @@ DEFAULT_MEMORIES: dict[str, dict[str, Any]] = {
     "user_cosine": {"half_life": 5.0},
     "last_item": {},
     "trend": {},
+    "content_neighbours": {},
     "content_ridge": {},
 }
-#: the gates start here, and are held near it: what is known to carry a list, and what refines it
-PRIOR_WEIGHTS = {"identity": 1.0, "transitions": 1.0, "ease": 1.0, "content": 0.3}
-OTHER_PRIOR_WEIGHT = 0.2
-#: items without any event are no validation target, so nothing can be fitted for them: attributes
-#: decide, the regularised regression before the towers, which know warm items by heart
-NEW_ITEM_WEIGHTS = {"content_ridge": 1.0, "identity": 0.3, "content": 0.3}
+#: memories whose answer is a dense product with other people or items: left out of large catalogues
+DENSE_PRODUCTS = ("ease", "user_cosine")
+#: early stopping looks at that many held-out targets, at most twice as many
+MOST_VALIDATED = 1500
 
 
 class TrainConfig(Config):
@@ -59,9 +55,11 @@ class TrainConfig(Config):
     loop: LoopConfig = LoopConfig()
     fusion: FusionConfig = FusionConfig()
     memories: dict[str, dict[str, Any]] = DEFAULT_MEMORIES
-    fusion_targets: int = 1500
+    fusion_targets: int = 4000
     calibration_share: float = 0.2
-    most_items_for_ease: int = 5000
+    most_items_for_dense: int = 5000
+    refit_epochs: int = 4
+    refit_rate: float = 0.5
     seed: int = 0
     device: str = "cpu"
 
@@ -102,16 +100,16 @@ def train(
     """
     config = config if config is not None else TrainConfig()
     say = on_stage if on_stage is not None else _silent
-    device = pick_device(config.device)
     if len(split.train) == 0:
         raise DataError("the split leaves no training event; give a longer log or another split")
     say("encoding attributes")
     tables, item_encoder, user_encoder = training_tables(encoded, split)
-    model = build_model(tables, config.model, config.seed).to(device)
-    orders = prepared_orders(tables, model, device, config.loop.tie_orders, config.seed)
+    model, orders = prepared(tables, config)
     data = orders[0]
     say("training")
-    fuse, calibrate = validation_targets(split, config)
+    fuse, calibrate = validation_targets(
+        split, config.calibration_share, config.fusion_targets, config.seed
+    )
     trainer = Trainer(
         model,
         orders,
@@ -123,11 +121,13 @@ def train(
     )
     outcome = trainer.run()
     say("counting memories")
+    started = time.perf_counter()
     memories = fit_memories(config, tables)
     count_I = tables.events.item_counts().astype(np.float32)
     evidence = EvidenceBuilder(model, memories, data.item_inputs, data.user_inputs, count_I)
+    counted = time.perf_counter()
     say("fitting gates and calibration")
-    fusion = fitted_fusion(evidence, split.events, fuse, config)
+    fusion = fitted_fusion(evidence, split.events, fuse, config.fusion)
     calibration = fitted_calibration(evidence, fusion, split, calibrate)
     run = {
         "dataset": encoded.name,
@@ -140,7 +140,11 @@ def train(
         "curves": outcome.curves,
         "best_epoch": outcome.best_epoch,
         "validation": {"ndcg@10 of the towers": max(outcome.best_score, 0.0)},
-        "seconds": {"training": outcome.seconds},
+        "seconds": {
+            "training": outcome.seconds,
+            "memories": counted - started,
+            "gates": time.perf_counter() - counted,
+        },
     }
     trained = Trained(
         model=model,
@@ -158,6 +162,15 @@ def train(
         run=run,
     )
     return Fitted(trained, outcome)
+
+
+def prepared(
+    tables: TrainingTables, config: TrainConfig
+) -> tuple[QuintetModel, list[PreparedEvents]]:
+    """A model ready to train, and its events in one order or several."""
+    device = pick_device(config.device)
+    model = build_model(tables, config.model, config.seed).to(device)
+    return model, prepared_orders(tables, model, device, config.loop.tie_orders, config.seed)
 
 
 def training_tables(
@@ -207,18 +220,9 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def validation_targets(split: Split, config: TrainConfig) -> tuple[Ints, Ints]:
-    """Rows of validation events: (for stopping and gates, for calibration), by user."""
-    rows = np.flatnonzero(split.part == Part.VALID)
-    user = split.events.group()[rows]
-    share = seeded_hash(user, config.seed) % 1000 < 1000 * config.calibration_share
-    fuse, calibrate = rows[~share], rows[share]
-    order = np.argsort(seeded_hash(fuse, config.seed + 1), kind="stable")
-    return np.sort(fuse[order[: config.fusion_targets]]), calibrate
-
-
 def _validator(split: Split, rows: Ints, data: PreparedEvents) -> Callable[[QuintetModel], float]:
     """NDCG@10 of the towers' plain sum on held-out targets."""
+    rows = rows[:: max(1, len(rows) // MOST_VALIDATED)]
     histories = split.events.before(rows)
     target = split.events.item[rows]
     count_I = split.train.item_counts().astype(np.float32)
@@ -226,10 +230,12 @@ def _validator(split: Split, rows: Ints, data: PreparedEvents) -> Callable[[Quin
 
     def validate(model: QuintetModel) -> float:
         evidence = EvidenceBuilder(model, {}, data.item_inputs, data.user_inputs, count_I)
-        towers = len(model.tower_names)
+        item_IX = torch.cat([evidence.linear[n].item_IX for n in model.tower_names], dim=1)
         gains = []
         for index, block in evidence.blocks(histories):
-            score_BI = evidence.evidence(block)[..., :towers].sum(-1).cpu().numpy()
+            queries = evidence.queries(block)
+            query_BX = torch.cat([queries[name] for name in model.tower_names], dim=1)
+            score_BI = (query_BX @ item_IX.T).cpu().numpy()
             score_BI[block.group(), block.item] = -np.inf
             rank = rank_of_target(score_BI, target[index], tie_key_I=tie_I)
             gains.append(np.where(rank <= 10, 1 / np.log2(rank + 1.0), 0.0))
@@ -242,7 +248,7 @@ def fit_memories(config: TrainConfig, tables: TrainingTables) -> dict[str, Memor
     """The configured memories, counted on training events."""
     memories = {}
     for name, settings in config.memories.items():
-        if name == "ease" and tables.events.n_items > config.most_items_for_ease:
+        if name in DENSE_PRODUCTS and tables.events.n_items > config.most_items_for_dense:
             continue
         part = MEMORIES.get(name)
         if not part.evidence:
@@ -255,69 +261,6 @@ def fit_memories(config: TrainConfig, tables: TrainingTables) -> dict[str, Memor
                 raise
             # a memory of attributes has nothing to say where items have none
     return memories
-
-
-def fitted_fusion(
-    evidence: EvidenceBuilder, events: Interactions, rows: Ints, config: TrainConfig
-) -> Fusion:
-    """Gates fitted on held-out targets; plain weights where there are none."""
-    weights = [PRIOR_WEIGHTS.get(name, OTHER_PRIOR_WEIGHT) for name in evidence.names]
-    prior_K = torch.tensor(weights, device=evidence.device)
-    fusion = Fusion(prior_K, config.fusion, _new_item_weights(evidence)).to(evidence.device)
-    if len(rows) == 0:
-        return fusion
-    histories = events.before(rows)
-    masked_BI = torch.zeros(len(rows), events.n_items, dtype=torch.bool)
-    masked_BI[histories.group(), histories.item] = True
-    target_B = torch.from_numpy(events.item[rows])
-    masked_BI[torch.arange(len(rows)), target_B] = False  # a repeated item may be the target
-    bucket_I = item_buckets(torch.from_numpy(evidence.count_I))
-    fit_fusion(
-        fusion,
-        evidence.evidence(histories),
-        evidence.context(histories),
-        bucket_I.to(evidence.device),
-        masked_BI.to(evidence.device),
-        target_B.to(evidence.device),
-    )
-    return fusion
-
-
-def _new_item_weights(evidence: EvidenceBuilder) -> torch.Tensor | None:
-    """[K] weights of items without training events; None where attributes say nothing."""
-    weights = [NEW_ITEM_WEIGHTS.get(name, 0.0) for name in evidence.names]
-    known = {"content_ridge", "content"} & set(evidence.names)
-    return torch.tensor(weights, device=evidence.device) if known else None
-
-
-def fitted_calibration(
-    evidence: EvidenceBuilder, fusion: Fusion, split: Split, rows: Ints
-) -> Calibration:
-    """Calibration of the interaction task on held-out events of users kept apart for it.
-
-    What follows within the horizon is looked up among events before the test only.
-    """
-    known_E = split.part != Part.TEST
-    rows = (np.cumsum(known_E) - 1)[rows]
-    events = split.events.select(known_E)
-    shape = evidence.model.shape
-    calibration = Calibration(shape.n_levels, len(shape.behaviours)).to(evidence.device)
-    if "interaction" not in evidence.model.tasks or len(rows) == 0:
-        return calibration
-    task = evidence.model.task("interaction")
-    assert isinstance(task, Interaction)
-    scores = Scorer(evidence, fusion, calibration).pair_scores(
-        Moments.before(events, rows), events.item[rows]
-    )
-    level_E = level_index(events, shape.level_edges())
-    reached_EB = task.reached(events)
-    fit_calibration(
-        calibration,
-        scores,
-        torch.from_numpy(level_E[rows]).to(evidence.device),
-        torch.from_numpy(reached_EB[rows]).to(evidence.device),
-    )
-    return calibration
 
 
 def _silent(_: str) -> None:

@@ -19,6 +19,7 @@ from quintet.nn.shape import describe, warm_items
 from quintet.nn.singular import leading
 from quintet.nn.tasks.base import Arrays, as_tensors
 from quintet.nn.tasks.interaction import Interaction
+from quintet.train.align import align_content
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,18 @@ def build_model(tables: TrainingTables, config: ModelConfig, seed: int) -> Quint
     model = QuintetModel(
         shape,
         config,
-        ContentEncoder.fitted(tables.items, config.width),
+        ContentEncoder.fitted(tables.items, config.width, config.modalities),
         ContentEncoder.fitted(tables.users, config.width),
     )
     model.warm_I = torch.from_numpy(warm_items(tables.events))
-    with torch.no_grad():
-        start_ID = cooccurrence_vectors(tables.events, config.width)
-        if start_ID is not None:
+    start_ID = cooccurrence_vectors(tables.events, config.width)
+    if start_ID is not None:
+        with torch.no_grad():
             model.embedding_ID.copy_(torch.from_numpy(start_ID))
+        if model.item_encoder is not None:
+            inputs = model.item_encoder.prepare(tables.items)
+            count_I = tables.events.item_counts().astype(np.float32)
+            align_content(model.item_encoder, inputs, start_ID, count_I)
     for name in model.tasks:
         task = model.task(name)
         if isinstance(task, Interaction):

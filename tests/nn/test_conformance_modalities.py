@@ -36,6 +36,7 @@ THREE = {
             )
         },
     ),
+    "sentence": FeatureTable(3, texts={"title": ["", "the", "red wool lamp"]}),
     "text": FeatureTable(3, texts={"title": ["", "the", "red wool lamp"]}),
     "vector": FeatureTable(
         3,

@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from quintet.nn.fusion import N_CONTEXT, Fusion, FusionConfig, fit_fusion, item_buckets
+from quintet.nn.fusion import (
+    N_CONTEXT,
+    Fusion,
+    FusionConfig,
+    Rivals,
+    find_rivals,
+    fit_fusion,
+    item_buckets,
+)
 
 B, N_ITEMS, K = 300, 40, 2
 
@@ -34,7 +42,7 @@ def fit(fusion: Fusion, evidence_BIK: Tensor, target_B: Tensor, **changes: Tenso
         "masked_BI": torch.zeros(B, N_ITEMS, dtype=torch.bool),
         **changes,
     }
-    return fit_fusion(fusion, evidence_BIK, target_B=target_B, **inputs)
+    return fit_fusion(fusion, find_rivals(fusion, evidence_BIK, target_B=target_B, **inputs))
 
 
 def moved(fusion: Fusion) -> Fusion:

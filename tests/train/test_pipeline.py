@@ -14,18 +14,21 @@ from quintet.data.clean import clean
 from quintet.data.encode import encode
 from quintet.data.split import Part, leave_one_out
 from quintet.errors import ConfigError, DataError
+from quintet.nn.fusion import FusionConfig
 from quintet.train.evaluate import evaluate_ranking
-from quintet.train.measure import write_predictions
-from quintet.train.pipeline import (
+from quintet.train.gates import (
     OTHER_PRIOR_WEIGHT,
     PRIOR_WEIGHTS,
+    fitted_fusion,
+    validation_targets,
+)
+from quintet.train.measure import write_predictions
+from quintet.train.pipeline import (
     TrainConfig,
     fit_memories,
-    fitted_fusion,
     pick_device,
     train,
     training_tables,
-    validation_targets,
 )
 
 
@@ -127,7 +130,7 @@ def test_held_out_events_change_no_table_and_no_memory(encoded, split) -> None:
 
 def test_gates_and_calibration_learn_from_different_users(split) -> None:
     for seed in (0, 1):
-        fuse, calibrate = validation_targets(split, TrainConfig(seed=seed))
+        fuse, calibrate = validation_targets(split, 0.2, 1500, seed)
         assert len(fuse)
         assert len(calibrate)
         group = split.events.group()
@@ -135,7 +138,7 @@ def test_gates_and_calibration_learn_from_different_users(split) -> None:
         assert (split.part[fuse] == Part.VALID).all()
         assert (split.part[calibrate] == Part.VALID).all()
         assert len(fuse) + len(calibrate) == (split.part == Part.VALID).sum()
-    few, _ = validation_targets(split, TrainConfig(fusion_targets=5))
+    few, _ = validation_targets(split, 0.2, 5, 0)
     assert len(few) == 5
     assert (np.diff(few) > 0).all()
 
@@ -143,7 +146,7 @@ def test_gates_and_calibration_learn_from_different_users(split) -> None:
 def test_gates_without_targets_are_plain_weights(recommender) -> None:
     evidence = recommender.scorer.evidence
     events = recommender.trained.events
-    fusion = fitted_fusion(evidence, events, np.zeros(0, np.int64), TrainConfig())
+    fusion = fitted_fusion(evidence, events, np.zeros(0, np.int64), FusionConfig())
     weight = fusion.weights(evidence.context(events.users([0, 1])))
     plain = [PRIOR_WEIGHTS.get(name, OTHER_PRIOR_WEIGHT) for name in evidence.names]
     torch.testing.assert_close(weight, torch.tensor(plain).expand_as(weight))
@@ -196,7 +199,7 @@ def test_what_cannot_be_trained_is_refused(encoded, split) -> None:
 
 def test_ease_is_left_out_where_the_catalogue_is_large(encoded, split) -> None:
     tables, _, _ = training_tables(encoded, split)
-    config = TrainConfig(memories={"ease": {}, "last_item": {}}, most_items_for_ease=49)
+    config = TrainConfig(memories={"ease": {}, "last_item": {}}, most_items_for_dense=49)
     assert list(fit_memories(config, tables)) == ["last_item"]
-    config = config.model_copy(update={"most_items_for_ease": 50})
+    config = config.model_copy(update={"most_items_for_dense": 50})
     assert list(fit_memories(config, tables)) == ["ease", "last_item"]

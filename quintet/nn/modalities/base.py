@@ -26,6 +26,8 @@ class Modality(nn.Module, ABC):
     """
 
     name: ClassVar[str]
+    #: whether it is used wherever it applies; else only where the model's settings name it
+    by_default: ClassVar[bool] = True
 
     class Config(BaseConfig):
         """Settings of the modality."""

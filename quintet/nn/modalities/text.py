@@ -1,8 +1,9 @@
 """Text: TF-IDF and truncated SVD fitted on the catalogue (needs no download), then projected.
 
-Latent semantic analysis (Deerwester et al. 1990). The statistics use the texts of the whole
-catalogue, which is known when the model is trained; no event is read. Words and character
-n-grams side by side, so that languages written without spaces work too.
+Latent semantic analysis (Deerwester et al. 1990) of words and pairs of neighbouring words, with
+every direction on one scale. The statistics use the texts of the whole catalogue, which is known
+when the model is trained; no event is read. In scripts written without spaces each character counts
+as a word.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 LEAST_STRENGTH = 1e-3
 LEAST_SCALE = 1e-2
+UNSPACED = "\u3040-\u30ff\u3400-\u9fff"
+WORDS = rf"[{UNSPACED}]|[^\W{UNSPACED}]+"
 
 
 class Text(Modality):
@@ -34,8 +37,8 @@ class Text(Modality):
     class Config(Modality.Config):
         """Settings of the text encoder."""
 
-        dimensions: int = tunable(96, choices=[48, 96, 192], description="of the latent space")
-        features: int = tunable(1 << 15, choices=[1 << 15, 1 << 17], description="hashed n-grams")
+        dimensions: int = tunable(384, choices=[96, 192, 384], description="of the latent space")
+        features: int = tunable(1 << 16, choices=[1 << 15, 1 << 17], description="hashed n-grams")
 
     def __init__(self, width: int, config: Config | None = None) -> None:
         settings = config if config is not None else self.Config()
@@ -54,13 +57,11 @@ class Text(Modality):
 
     def fit(self, table: FeatureTable) -> None:
         """See :meth:`Modality.fit`."""
-        from sklearn.preprocessing import normalize
-
         counts_NF = self._counts(table)
         document_frequency = np.asarray((counts_NF > 0).sum(0)).ravel()
         idf = np.log((1 + table.n_rows) / (1 + document_frequency)) + 1
         self.idf_F = np.where(document_frequency > 0, idf, 0).astype(np.float32)
-        weighted_NF = normalize(counts_NF.multiply(self.idf_F).tocsr())
+        weighted_NF = self._weighted(counts_NF)
         # a direction that no text of the catalogue takes must not be blown up for a new one
         self.components_KF = leading(weighted_NF, self.dimensions, LEAST_STRENGTH)[1]
         latent_NK = weighted_NF @ self.components_KF.T
@@ -68,29 +69,34 @@ class Text(Modality):
         self.project = nn.Linear(len(self.scale_K) + 1, self.width)
 
     def _counts(self, table: FeatureTable) -> csr_array:
-        from scipy.sparse import csr_array, hstack
+        """[N, F] 1 + log(count) of each hashed n-gram."""
+        from scipy.sparse import csr_array
         from sklearn.feature_extraction.text import HashingVectorizer
 
-        texts = [" ".join(parts) for parts in zip(*table.texts.values(), strict=True)]
-        halves = [
+        counts_NF = csr_array(
             HashingVectorizer(
-                analyzer=analyzer,
-                ngram_range=n_grams,
-                n_features=self.features // 2,
+                token_pattern=WORDS,
+                ngram_range=(1, 2),
+                n_features=self.features,
                 norm=None,
                 alternate_sign=False,
                 dtype=np.float32,
-            ).transform(texts)
-            for analyzer, n_grams in (("word", (1, 2)), ("char_wb", (2, 4)))
-        ]
-        return csr_array(hstack(halves))
+            ).transform(joined(table))
+        )
+        counts_NF.data = 1 + np.log(counts_NF.data)
+        return counts_NF
+
+    def _weighted(self, counts_NF: csr_array) -> csr_array:
+        """[N, F] TF-IDF, rows of length 1."""
+        from sklearn.preprocessing import normalize
+
+        weighted_NF: csr_array = normalize(counts_NF.multiply(self.idf_F).tocsr())
+        return weighted_NF
 
     def prepare(self, table: FeatureTable) -> dict[str, Tensor]:
         """``vector`` [N, K] latent, standardised; ``missing`` [N, 1] where there is no text."""
-        from sklearn.preprocessing import normalize
-
         counts_NF = self._counts(table)
-        latent_NK = normalize(counts_NF.multiply(self.idf_F).tocsr()) @ self.components_KF.T
+        latent_NK = self._weighted(counts_NF) @ self.components_KF.T
         missing_N1 = np.asarray(counts_NF.sum(1)).reshape(-1, 1) == 0
         return {
             "vector": torch.from_numpy((latent_NK / self.scale_K).astype(np.float32)),
@@ -105,12 +111,19 @@ class Text(Modality):
     def statistics(self) -> tuple[Arrays, dict[str, object]]:
         """See :meth:`Modality.statistics`."""
         arrays = {"idf": self.idf_F, "components": self.components_KF, "scale": self.scale_K}
-        return arrays, {}
+        return arrays, {"features": self.features}
 
     def restore(self, arrays: Arrays, meta: Mapping[str, object]) -> None:
         """See :meth:`Modality.restore`."""
-        del meta
+        features = meta["features"]
+        assert isinstance(features, int)
+        self.features = features
         self.idf_F = arrays["idf"].astype(np.float32)
         self.components_KF = arrays["components"].astype(np.float32)
         self.scale_K = arrays["scale"].astype(np.float32)
         self.project = nn.Linear(len(self.scale_K) + 1, self.width)
+
+
+def joined(table: FeatureTable) -> list[str]:
+    """[N] the text columns of each row in one string."""
+    return [" ".join(parts) for parts in zip(*table.texts.values(), strict=True)]

@@ -1,0 +1,1 @@
+"""Next-item accuracy on files of sequences: ``python -m benchmarks.accuracy --help``."""

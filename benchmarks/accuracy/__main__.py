@@ -1,0 +1,190 @@
+"""``python -m benchmarks.accuracy DATASET``: next-item accuracy, quintet and tuned baselines.
+
+DATASET is ``ml-100k``, a name of a folder in ``--data``, or any file with one user a line,
+``user item item ...`` in time order; ``--items`` names a table with ``item_id`` and any columns.
+Leave-one-out, full catalogue, history masked (unless validation targets repeat). *strict*: trained
+on training events alone. *refit*: what was chosen on validation stays, and validation events are
+learned too; the row ``quintet`` is then the full refit, with the counts-only refit and the strict
+figures beside it. Leaves ``results.json``, a plot, ``predictions-seed*.tsv`` (user, tab, 20 items
+best first) and the bundles in ``--out``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.accuracy.data import FOLDER, Asked, read
+from benchmarks.accuracy.rows import Job, Measured, measure_baselines, measure_quintet
+from quintet.config import apply_overrides
+from quintet.data.split import Part, Split
+from quintet.metrics import bootstrap_mean, paired_bootstrap
+from quintet.train.measure import environment
+from quintet.train.pipeline import TrainConfig
+from quintet.train.progress import progress_bar
+from quintet.train.results import write_results
+
+CONFIG = Path(__file__).parents[1] / "config.toml"
+SHOWN = ("ndcg@10", "hr@10", "ndcg@20", "hr@20")
+#: above this share of validation targets that stand in their history, repeats are recommended
+REPEATS = 0.02
+
+
+def main() -> None:
+    """Train, rank and write."""
+    arguments = parser().parse_args()
+    console, started = Console(), time.perf_counter()
+    asked = Asked(
+        arguments.dataset,
+        arguments.items,
+        arguments.data,
+        tuple(arguments.leave_out),
+        arguments.tie_column,
+        arguments.tie_seed,
+    )
+    encoded, split = read(asked)
+    settings = tomllib.loads(arguments.config.read_text(encoding="utf8"))
+    config = TrainConfig.model_validate(apply_overrides(settings, arguments.set))
+    repeated = repeats(split)
+    job = Job(
+        encoded,
+        split,
+        config,
+        arguments.protocol == "refit",
+        arguments.ablate,
+        repeated < REPEATS,
+        arguments.out,
+    )
+    measured = Measured()
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
+        with progress_bar(console.is_terminal) as (on_step, on_stage):
+            hooks: dict[str, Any] = {"on_step": on_step, "on_stage": on_stage}
+            measure_quintet(job, seed, measured, hooks)
+    if arguments.trials:
+        measure_baselines(job, arguments.trials, arguments.targets, measured)
+    results = summary(measured, job, arguments, repeated, time.perf_counter() - started)
+    write_results(arguments.out / "results.json", results)
+    console.print(table(results))
+    console.print(f"figures: {arguments.out / 'results.json'}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        prog="python -m benchmarks.accuracy",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("dataset", help="ml-100k, a name, or a file of sequences")
+    parser.add_argument("--items", type=Path, help="table with item_id and content columns")
+    parser.add_argument(
+        "--data", type=Path, default=Asked.folder, help=f"folder of names ({FOLDER})"
+    )
+    parser.add_argument("--protocol", choices=["strict", "refit"], default="strict")
+    parser.add_argument("--seeds", type=int, default=1, help="how many trainings")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--trials", type=int, default=8, help="settings tried of each baseline")
+    parser.add_argument("--targets", type=int, default=3000, help="validation targets of a trial")
+    parser.add_argument("--ablate", action="store_true", help="rows without a part of the model")
+    parser.add_argument("--leave-out", nargs="*", default=[], help="columns not read")
+    parser.add_argument("--tie-column", default="asin", help="column that sorts one day's events")
+    parser.add_argument("--tie-seed", type=int, help="shuffle runs of ascending --tie-column first")
+    parser.add_argument("--config", type=Path, default=CONFIG)
+    parser.add_argument("--set", action="append", default=[], help="setting=value, as in train")
+    parser.add_argument("--out", type=Path, default=Path("reports/accuracy"))
+    return parser
+
+
+def repeats(split: Split) -> float:
+    """Share of validation targets that stand in their own history."""
+    rows = np.flatnonzero(split.part == Part.VALID)
+    histories = split.events.before(rows)
+    again = histories.item == split.events.item[rows][histories.group()]
+    return len(np.unique(histories.group()[again])) / max(len(rows), 1)
+
+
+def summary(
+    measured: Measured, job: Job, arguments: Any, repeated: float, seconds: float
+) -> dict[str, Any]:
+    """Figures over users, each user averaged over the seeds first."""
+    per_user = {
+        row: {m: np.mean([run.per_user[m] for run in own], axis=0) for m in own[0].per_user}
+        for row, own in measured.runs.items()
+    }
+    main = per_user["quintet"]
+    compared = {row: own for row, own in per_user.items() if row != "quintet"}
+    seeds = list(range(arguments.first_seed, arguments.first_seed + arguments.seeds))
+    return {
+        "dataset": job.encoded.name,
+        "protocol": {
+            "split": job.split.name,
+            "learned": arguments.protocol,
+            "catalogue": "full",
+            "history": "masked" if job.masked else "not masked",
+            "validation targets that repeat": round(repeated, 4),
+            "ties shuffled": arguments.tie_seed,
+            "left out": arguments.leave_out,
+            "settings": job.config.model_dump(mode="json"),
+            "baselines": measured.chosen,
+        },
+        "seeds": seeds,
+        "models": {
+            row: {metric: vars(bootstrap_mean(values)) for metric, values in own.items()}
+            | measured.runs[row][0].beyond
+            for row, own in per_user.items()
+        },
+        "paired": {
+            row: {
+                metric: vars(paired_bootstrap(main[metric], own[metric]))
+                for metric in ("ndcg@10", "hr@10")
+            }
+            for row, own in compared.items()
+        },
+        "slices": by_seed(measured),
+        "curves": measured.curves,
+        "seconds": {stage: float(np.mean(own)) for stage, own in measured.seconds.items()}
+        | {"everything": seconds},
+        **environment(),
+        "command": "python -m benchmarks.accuracy " + " ".join(sys.argv[1:]),
+    }
+
+
+def by_seed(measured: Measured) -> dict[str, Any]:
+    """Figures of every single training."""
+    found: dict[str, Any] = {}
+    for row, runs in measured.runs.items():
+        if row.startswith("quintet"):
+            for number, run in enumerate(runs):
+                means = {m: float(run.per_user[m].mean()) for m in SHOWN}
+                found.setdefault(f"training {number}", {})[row] = means
+    return found
+
+
+def table(results: dict[str, Any]) -> Table:
+    """The figures for a terminal."""
+    shown = Table(title=f"{results['dataset']}: {results['protocol']['learned']}")
+    shown.add_column("model")
+    for metric in SHOWN:
+        shown.add_column(metric, justify="right")
+    shown.add_column("quintet's ndcg@10 over it", justify="right")
+    for row, own in results["models"].items():
+        pair = results["paired"].get(row, {}).get("ndcg@10")
+        gain = ""
+        if pair and own["ndcg@10"]["mean"]:
+            base = own["ndcg@10"]["mean"]
+            low, mean, high = (pair[key] / base for key in ("low", "mean", "high"))
+            gain = f"{mean:+.1%} [{low:+.1%}, {high:+.1%}]"
+        shown.add_row(row, *(f"{own[metric]['mean']:.4f}" for metric in SHOWN), gain)
+    return shown
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Refit: learn from the validation events too, with everything that was chosen on them kept.
+
+Gates, calibration and the number of epochs were chosen on the validation events and stay. *Counts*
+counts the memories and the popularity again on training and validation events. *Full* continues the
+training of the towers and tasks on them too, for a few epochs at a lower rate, from the weights
+that were chosen. Evidence is free of scale, so that the gates still hold.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from quintet.data.encode import Encoded
+from quintet.data.split import Part, Split
+from quintet.nn.model import QuintetModel
+from quintet.serve.trained import Trained
+from quintet.train.loop import OnStep, Trainer
+from quintet.train.pipeline import Fitted, TrainConfig, fit_memories, prepared, training_tables
+
+Scope = Literal["counts", "full"]
+
+
+def refit(
+    fitted: Fitted,
+    encoded: Encoded,
+    split: Split,
+    config: TrainConfig,
+    scope: Scope = "full",
+    *,
+    on_step: OnStep | None = None,
+    on_stage: Callable[[str], None] | None = None,
+) -> Fitted:
+    """A model that has learned from the validation events as well; ``fitted`` stays as it is.
+
+    Args:
+        fitted: trained on ``split`` with ``config``.
+        encoded: the data set of that training.
+        split: the split of that training; its test events stay unseen.
+        config: the settings of that training.
+        scope: what is learned again.
+        on_step: called after every training step.
+        on_stage: called with the name of each stage as it starts.
+    """
+    say = on_stage if on_stage is not None else (lambda _: None)
+    started = time.perf_counter()
+    known = with_validation(split)
+    tables, _, _ = training_tables(encoded, known)
+    trained = fitted.trained
+    changes: dict[str, Any] = {}
+    if scope == "full":
+        say("training on the validation events too")
+        changes = _continued(trained, encoded, known, config, on_step)
+    say("counting memories again")
+    changes["memories"] = fit_memories(config, tables)
+    changes["count_I"] = tables.events.item_counts().astype(np.float32)
+    seconds = dict(trained.run["seconds"]) | {"refit": time.perf_counter() - started}
+    changes["run"] = trained.run | {"refit": scope, "seconds": seconds}
+    return Fitted(replace(trained, **changes), fitted.outcome)
+
+
+def with_validation(split: Split) -> Split:
+    """The same events with those of the validation among the training events."""
+    part = np.where(split.part == Part.VALID, np.int8(Part.TRAIN), split.part)
+    return replace(split, part=part)
+
+
+def _continued(
+    trained: Trained,
+    encoded: Encoded,
+    known: Split,
+    config: TrainConfig,
+    on_step: OnStep | None,
+) -> dict[str, Any]:
+    """The network trained on, and the encoders of its attributes."""
+    tables, item_encoder, user_encoder = training_tables(encoded, known)
+    model, orders = prepared(tables, config)
+    _take_over(model, trained.model)
+    loop = config.loop.model_copy(
+        update={
+            "epochs": config.refit_epochs,
+            "learning_rate": config.loop.learning_rate * config.refit_rate,
+        }
+    )
+    Trainer(model, orders, loop, config.seed + 1, on_step=on_step).run()
+    return {"model": model, "item_encoder": item_encoder, "user_encoder": user_encoder}
+
+
+@torch.no_grad()
+def _take_over(model: QuintetModel, learned: QuintetModel) -> None:
+    """The learned weights, but for items that only the validation events know."""
+    own = dict(model.named_parameters())
+    warm_I = learned.warm_I
+    for name, weight in learned.named_parameters():
+        if own[name].shape != weight.shape:
+            continue  # a statistic of the attributes took another shape
+        if name in ("embedding_ID", "bias_I"):
+            own[name][warm_I] = weight[warm_I]
+        else:
+            own[name].copy_(weight)
