@@ -36,8 +36,12 @@ import numpy as np
 
 ROUTES = ("recommend", "dict", "ready", "asgi")
 PATHS = {name: f"/{name}" for name in ROUTES} | {"recommend": "/v1/recommend"}
-MARKET = ["n_users=6000", "n_items=12000", "events_per_user=20"]
-TINY = {"model": {"width": 64}, "loop": {"epochs": 1}}
+MARKET = ["n_users=5200", "n_items=12000", "events_per_user=8"]
+TINY: dict[str, Any] = {
+    "model": {"width": 32},
+    "loop": {"epochs": 1},
+    "memories": {name: {} for name in ("transitions", "item_cosine", "last_item", "trend")},
+}
 
 
 def train(folder: Path) -> Path:
