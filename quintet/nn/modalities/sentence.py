@@ -13,12 +13,12 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats
 from quintet.errors import MissingExtraError
-from quintet.nn.modalities.base import Arrays, Modality
+from quintet.nn.modalities.base import Arrays, FrozenProjection, Modality
 from quintet.nn.modalities.kept_vectors import Encode, KeptVectors
 
 WIDTH = 512
@@ -33,7 +33,7 @@ class Sentence(Modality):
 
     def __init__(self, width: int, config: Modality.Config | None = None) -> None:
         super().__init__(width, config)
-        self.project = nn.Linear(WIDTH + 1, width)
+        self.project = FrozenProjection(WIDTH + 1, width)
         self.mean_K = np.zeros(WIDTH, np.float32)
         self.scale_K = np.ones(WIDTH, np.float32)
 
@@ -51,21 +51,18 @@ class Sentence(Modality):
             self.scale_K = np.maximum(known_MK.std(0), 1e-6)
 
     def prepare(self, table: FeatureTable) -> dict[str, Tensor]:
-        """``vector`` [N, K] standardised, 0 where missing; ``missing`` [N, 1]."""
+        """``vector`` [N, K + 1]: standardised; the last is 1 where there is no text, else 0."""
         texts = sentences(table)
         known_N = np.array([bool(text) for text in texts], np.bool_)
-        vector_NK = np.zeros((len(texts), WIDTH), np.float32)
+        vector_NK = np.zeros((len(texts), WIDTH + 1), np.float32)
         vectors = encoded([text for text in texts if text])
-        vector_NK[known_N] = (vectors - self.mean_K) / self.scale_K
-        missing_N1 = ~known_N[:, None]
-        return {
-            "vector": torch.from_numpy(vector_NK),
-            "missing": torch.from_numpy(missing_N1.astype(np.float32)),
-        }
+        vector_NK[known_N, :WIDTH] = (vectors - self.mean_K) / self.scale_K
+        vector_NK[~known_N, WIDTH] = 1.0
+        return {"vector": torch.from_numpy(vector_NK).bfloat16()}
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """See :meth:`Modality.forward`."""
-        out: Tensor = self.project(torch.cat([inputs["vector"], inputs["missing"]], dim=1))
+        out: Tensor = self.project(inputs["vector"])
         return out
 
     def statistics(self) -> tuple[Arrays, dict[str, object]]:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from quintet.config import tunable
 from quintet.data.features import FeatureTable
-from quintet.nn.modalities.base import Arrays, Modality
+from quintet.nn.modalities.base import Arrays, FrozenProjection, Modality
 from quintet.nn.singular import leading
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Text(Modality):
         super().__init__(width, settings)
         self.dimensions = settings.dimensions
         self.features = settings.features
-        self.project = nn.Linear(1, width)
+        self.project = FrozenProjection(1, width)
         self.idf_F = np.zeros(0, np.float32)
         self.components_KF = np.zeros((0, 0), np.float32)
         self.scale_K = np.zeros(0, np.float32)
@@ -66,7 +66,7 @@ class Text(Modality):
         self.components_KF = leading(weighted_NF, self.dimensions, LEAST_STRENGTH)[1]
         latent_NK = weighted_NF @ self.components_KF.T
         self.scale_K = np.maximum(latent_NK.std(0), LEAST_SCALE).astype(np.float32)
-        self.project = nn.Linear(len(self.scale_K) + 1, self.width)
+        self.project = FrozenProjection(len(self.scale_K) + 1, self.width)
 
     def _counts(self, table: FeatureTable) -> csr_array:
         """[N, F] 1 + log(count) of each hashed n-gram."""
@@ -94,18 +94,16 @@ class Text(Modality):
         return weighted_NF
 
     def prepare(self, table: FeatureTable) -> dict[str, Tensor]:
-        """``vector`` [N, K] latent, standardised; ``missing`` [N, 1] where there is no text."""
+        """``vector`` [N, K + 1]: latent, standardised; the last is 1 where there is no text."""
         counts_NF = self._counts(table)
         latent_NK = self._weighted(counts_NF) @ self.components_KF.T
         missing_N1 = np.asarray(counts_NF.sum(1)).reshape(-1, 1) == 0
-        return {
-            "vector": torch.from_numpy((latent_NK / self.scale_K).astype(np.float32)),
-            "missing": torch.from_numpy(missing_N1.astype(np.float32)),
-        }
+        vector_NK = np.concatenate([latent_NK / self.scale_K, missing_N1], axis=1)
+        return {"vector": torch.from_numpy(vector_NK.astype(np.float32)).bfloat16()}
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """See :meth:`Modality.forward`."""
-        out: Tensor = self.project(torch.cat([inputs["vector"], inputs["missing"]], dim=1))
+        out: Tensor = self.project(inputs["vector"])
         return out
 
     def statistics(self) -> tuple[Arrays, dict[str, object]]:
@@ -121,7 +119,7 @@ class Text(Modality):
         self.idf_F = arrays["idf"].astype(np.float32)
         self.components_KF = arrays["components"].astype(np.float32)
         self.scale_K = arrays["scale"].astype(np.float32)
-        self.project = nn.Linear(len(self.scale_K) + 1, self.width)
+        self.project = FrozenProjection(len(self.scale_K) + 1, self.width)
 
 
 def joined(table: FeatureTable) -> list[str]:
