@@ -213,11 +213,16 @@ class Slates:
         return share_CG, wanted_G.astype(np.float64)
 
     def similarity(self, rows: Ints) -> Values:
-        """[C, C] mean cosine of the items' joint vectors and, where there are any, content ones."""
+        """[C, C] cosine of the items' content vectors; of their joint ones where content is off.
+
+        Content vectors part what attributes part. Identity vectors lie close where people choose
+        two items together, which is what relevance rewards: diversity by them costs twice the
+        accuracy (``benchmarks/diversity.py``).
+        """
         tables = self.trained.scorer.evidence.tables
-        kinds = [tables.joint_ID, tables.content_ID]
-        index = rows.tolist()
-        return cosine([v[index].detach().cpu().numpy() for v in kinds if v is not None])
+        content = tables.items.get("content")
+        vector_ID = tables.joint_ID if content is None else content.vector_ID
+        return cosine([vector_ID[rows.tolist()].detach().cpu().numpy()])
 
     def answer(
         self, user: Any, request: Request, rng: np.random.Generator, account: bool

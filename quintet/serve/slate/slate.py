@@ -57,7 +57,7 @@ class SlateConfig(Config):
         draws: slates drawn where marginals are estimated.
     """
 
-    diversity: Literal["none", "mmr", "dpp"] = "mmr"
+    diversity: Literal["none", "mmr", "dpp"] = "dpp"
     strength: float = tunable(0.2, low=0, high=1, description="of the diversity")
     calibration: float = tunable(0.0, low=0, high=1, description="weight of the interests")
     interests: Literal["history", "predicted"] = "history"
