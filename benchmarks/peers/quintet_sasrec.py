@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,19 +66,21 @@ def main() -> None:
     runs(trainer, record, encoded, options)
 
 
-def encoded_share(data: Sequences, share: float, seed: int) -> Encoded:
-    """Events of a share of the users; the catalogue stays whole."""
+def encoded_share(
+    data: Sequences, share: float = 1.0, seed: int = 0, items: Path | None = None
+) -> Encoded:
+    """Events of a share of the users; the catalogue stays whole, with its content where given."""
     n_users = len(data.users)
     drawn = np.random.default_rng(seed).permutation(n_users)[: max(1, round(share * n_users))]
     chosen = np.sort(drawn)
     events = [data.events[user] for user in chosen]
     log = pa.table(
         {
-            "user_id": np.repeat(chosen, [len(own) for own in events]).astype(str).tolist(),
+            "user_id": [data.users[user] for user in chosen for _ in data.events[user]],
             "item_id": [data.items[item] for own in events for item in own],
         }
     )
-    catalogue = Catalogue.read(pa.table({"item_id": data.items}))
+    catalogue = Catalogue.read(items if items else pa.table({"item_id": data.items}))
     return encode(join(EventLog.read(log), catalogue, name="sequences"))
 
 

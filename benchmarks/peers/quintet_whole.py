@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.accuracy import read
 from benchmarks.peers.protocol import CUTOFF, Clock, Sequences, peak_memory_mb
 from benchmarks.peers.protocol import Record as Lines
+from benchmarks.peers.quintet_sasrec import encoded_share
 from quintet.config import apply_overrides
 from quintet.data.split import Part, leave_one_out
 from quintet.train.evaluate import evaluate_ranking
@@ -40,7 +40,7 @@ def main() -> None:
     clock, started = Clock(), time.perf_counter()
     clock.start()
     stages: list[tuple[str, float]] = [("reading", 0.0)]
-    encoded = read(options.sequences, options.items)
+    encoded = encoded_share(Sequences.read(options.sequences), items=options.items)
     split = leave_one_out(encoded.events)
     config = TrainConfig.model_validate(apply_overrides({"seed": options.seed}, options.set))
     trained = train(
