@@ -179,9 +179,8 @@ def table(results: dict[str, Any]) -> Table:
         pair = results["paired"].get(row, {}).get("ndcg@10")
         gain = ""
         if pair and own["ndcg@10"]["mean"]:
-            base = own["ndcg@10"]["mean"]
-            low, mean, high = (pair[key] / base for key in ("low", "mean", "high"))
-            gain = f"{mean:+.1%} [{low:+.1%}, {high:+.1%}]"
+            low, gained, high = (pair[f"relative{end}"] for end in ("_low", "", "_high"))
+            gain = f"{gained:+.1%} [{low:+.1%}, {high:+.1%}]"
         shown.add_row(row, *(f"{own[metric]['mean']:.4f}" for metric in SHOWN), gain)
     return shown
 

@@ -49,7 +49,7 @@ def read(asked: Asked) -> tuple[Encoded, Split]:
     ``asked.folder``; anything else is a file with one user a line, ``user item item ...``.
 
     Raises:
-        DataError: there is no such file, or a line names a user without items.
+        DataError: there is no such file, or a line does not name a user and items.
     """
     if asked.dataset == "ml-100k":
         encoded = encode(open_dataset("ml-100k"))
@@ -58,14 +58,16 @@ def read(asked: Asked) -> tuple[Encoded, Split]:
     if named.is_dir() and (named / SESSIONS[0]).exists():
         return read_sessions(named / SESSIONS[0], named / SESSIONS[1])
     sequences = named / "sequences.txt" if named.is_dir() else Path(asked.dataset)
-    items = named / "items.tsv" if named.is_dir() and asked.items is None else asked.items
+    items = asked.items
+    if items is None and (named / "items.tsv").is_file():
+        items = named / "items.tsv"
     if not sequences.is_file():
         raise DataError(
             f"no data set {asked.dataset!r}: give a file with `user item item ...` a line, or a "
             f"name of a folder in {asked.folder} (--data or {FOLDER} names another)"
         )
     users, histories = read_sequences(sequences)
-    catalogue = Catalogue.read(items) if items is not None and items.exists() else None
+    catalogue = Catalogue.read(items) if items is not None else None
     if catalogue is not None and asked.leave_out:
         kept = [name for name in catalogue.columns if name not in asked.leave_out]
         catalogue = Catalogue.read(catalogue.to_arrow().select(kept))
@@ -86,13 +88,13 @@ def read_sequences(path: Path) -> tuple[list[str], list[list[str]]]:
     """Users and their items in the order of the file.
 
     Raises:
-        DataError: a line names a user without items.
+        DataError: a line does not name a user and items.
     """
     users, histories = [], []
     for number, line in enumerate(path.read_text(encoding="utf8").splitlines(), 1):
-        user, *own = line.split()
+        user, *own = line.split() or [""]
         if not own:
-            raise DataError(f"{path}:{number}: a user without items; give `user item ...`")
+            raise DataError(f"{path}:{number}: no user with items; give `user item ...`")
         users.append(user)
         histories.append(own)
     return users, histories
