@@ -10,7 +10,6 @@ from quintet.nn.fusion import (
     N_CONTEXT,
     Fusion,
     FusionConfig,
-    Rivals,
     find_rivals,
     fit_fusion,
     item_buckets,

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from nn.worlds import N_ITEMS, tables
-from serve.test_evidence import EVENTS, builder_of
 
 from quintet.memory.base import MEMORIES
 from quintet.nn.fusion import Fusion, item_buckets
 from quintet.serve.evidence import EvidenceBuilder, compressed, compressed_sparse
 from quintet.serve.fused import FusedScores
+from serve.test_evidence import EVENTS, builder_of
 
 #: one that adds neighbours, one dense, one of inner products, one the same for all
 NAMES = ("transitions", "last_item", "ease", "content_ridge", "content_neighbours", "trend")
