@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ class Trend(Counted):
     """
 
     name = "trend"
+    dense: ClassVar[bool] = True
 
     class Config(Memory.Config):
         """Settings of :class:`Trend`."""
@@ -56,6 +57,15 @@ class Trend(Counted):
 
     def _score(self, histories: Interactions) -> Floats:
         return np.tile(self._trend, (histories.n_users, 1))
+
+    def item_vectors(self) -> Floats:
+        """[I, 1] the same scores for all; see :meth:`Memory.item_vectors`."""
+        self.require_fitted()
+        return self._trend[:, None]
+
+    def queries(self, histories: Interactions) -> Floats:
+        """[B, 1] ones; see :meth:`Memory.queries`."""
+        return np.ones((histories.n_users, 1), np.float32)
 
     def present(self) -> Mask:
         """[I] items with training events."""

@@ -26,6 +26,8 @@ N_BUCKETS = 3
 RARE_BELOW = 5
 N_HIGHEST = 100
 N_SAMPLED = 300
+#: evidence below this share of the strongest is silenced after the fit
+LEAST_STRENGTH = 0.05
 
 
 class FusionConfig(Config):
@@ -153,7 +155,10 @@ def find_rivals(
 
 
 def fit_fusion(fusion: Fusion, rivals: Rivals) -> float:
-    """Fit the gates, in place, by the listwise loss of held-out targets; returns the final loss."""
+    """Fit the gates, in place, by the listwise loss of held-out targets; returns the final loss.
+
+    Evidence that hardly counts afterwards is silenced: it costs time in every answer.
+    """
     parameters: list[Tensor] = [fusion.strength_K]
     if fusion.config.buckets:
         parameters.append(fusion.bucket_SK)
@@ -174,6 +179,9 @@ def fit_fusion(fusion: Fusion, rivals: Rivals) -> float:
         return loss
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        size_K = fusion.strength_K.abs()
+        fusion.strength_K[size_K < LEAST_STRENGTH * size_K.max()] = 0.0
     return float(closure().detach())  # step() gives back the loss before the fit
 
 

@@ -249,9 +249,13 @@ class EvidenceBuilder:
         return task
 
     def blocks(self, histories: Interactions) -> Iterator[tuple[np.ndarray, Interactions]]:
-        """The histories in blocks small enough for dense scores: (their rows, the block)."""
+        """The histories in blocks small enough for dense scores: (their rows, the block).
+
+        The shortest come first, so that a block holds little padding.
+        """
+        order = np.argsort(histories.lengths, kind="stable")
         for start in range(0, histories.n_users, HISTORIES_PER_BLOCK):
-            rows = np.arange(start, min(start + HISTORIES_PER_BLOCK, histories.n_users))
+            rows = order[start : start + HISTORIES_PER_BLOCK]
             yield rows, histories.users(rows)
 
 
@@ -274,8 +278,11 @@ def compressed(score_BI: Floats) -> Floats:
 def compressed_sparse(scores: Matrix) -> Matrix:
     """As :func:`compressed`, of a matrix that holds only what is not 0."""
     positive = np.maximum(scores.data, 0)
-    rows = rows_of(scores)
+    filled = np.flatnonzero(np.diff(scores.indptr))
     largest_B = np.full(scores.shape[0], 1e-12, np.float32)
-    np.maximum.at(largest_B, rows, positive)
-    data = (np.log1p(100 * positive / largest_B[rows]) / np.log(101)).astype(np.float32)
+    if len(filled):
+        row_largest = np.maximum.reduceat(positive, scores.indptr[filled])
+        largest_B[filled] = np.maximum(row_largest, 1e-12)
+    scale_B = (np.float32(100) / largest_B).astype(np.float32)
+    data = np.log1p(positive * scale_B[rows_of(scores)]) / np.float32(np.log(101))
     return csr_array((data, scores.indices, scores.indptr), shape=scores.shape)

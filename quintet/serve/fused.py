@@ -9,7 +9,7 @@ the catalogue needs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -42,12 +42,30 @@ class FusedScores:
         popularity_I = torch.from_numpy(evidence.popularity_I).to(evidence.device)
         sides = {name: side.item_IX for name, side in evidence.linear.items()}
         self.sides = {**sides, "popularity": popularity_I[:, None]}
-        self.item_XI = torch.cat(
-            [side * self.scale_IK[:, self.place[n], None] for n, side in self.sides.items()], 1
-        ).T.contiguous()
-        self.new_item_XN = torch.cat(
-            [side[self.new_I] * self.new_K[self.place[n]] for n, side in self.sides.items()], 1
-        ).T.contiguous()
+        counts = (fusion.strength_K != 0).tolist()
+        counts_for_new = ((self.new_K != 0) & self.new_I.any()).tolist()
+        self.gated = [name for name in self.sides if counts[self.place[name]]]
+        self.plain = [name for name in self.sides if counts_for_new[self.place[name]]]
+        self.remembered = [
+            name
+            for name in evidence.recallable
+            if name not in self.sides
+            and (counts[self.place[name]] or counts_for_new[self.place[name]])
+        ]
+        scale_IK, new_I = self.scale_IK, self.new_I
+        self.item_XI = self._side_by_side(
+            [self.sides[name] * scale_IK[:, self.place[name], None] for name in self.gated],
+            len(bucket_I),
+        )
+        self.new_item_XN = self._side_by_side(
+            [self.sides[name][new_I] * self.new_K[self.place[name]] for name in self.plain],
+            int(new_I.sum()),
+        )
+
+    def _side_by_side(self, blocks: Sequence[Tensor], rows: int) -> Tensor:
+        """[X, rows] item sides one below the other."""
+        nothing = torch.zeros(rows, 0, device=self.evidence.device)
+        return torch.cat([nothing, *blocks], dim=1).T.contiguous()
 
     @torch.no_grad()
     def __call__(
@@ -68,10 +86,11 @@ class FusedScores:
         recalled = self.recall(histories) if recalled is None else recalled
         queries = dict(known)
         queries["popularity"] = weight_BK.new_ones(histories.n_users, 1)
-        gated = [queries[name] * weight_BK[:, self.place[name], None] for name in self.sides]
-        score_BI = torch.cat(gated, dim=1) @ self.item_XI
+        empty_B0 = queries["popularity"][:, :0]
+        gated = [queries[name] * weight_BK[:, self.place[name], None] for name in self.gated]
+        score_BI = torch.cat([empty_B0, *gated], dim=1) @ self.item_XI
         if self.new_item_XN.shape[1]:
-            plain = torch.cat([queries[name] for name in self.sides], dim=1)
+            plain = torch.cat([empty_B0, *(queries[name] for name in self.plain)], dim=1)
             score_BI[:, self.new_I] = plain @ self.new_item_XN
         scores: Floats = score_BI.cpu().numpy()
         for name, found in recalled.items():
@@ -81,11 +100,11 @@ class FusedScores:
     def recall(self, histories: Interactions) -> dict[str, Matrix | Floats]:
         """[B, I] what each memory that is no inner product recalls, sparse where it can be."""
         found: dict[str, Matrix | Floats] = {}
-        for name, memory in self.evidence.recallable.items():
-            if name not in self.sides:
-                sparse = self.evidence.recalled_sparse(memory, histories)
-                dense = self.evidence.recalled
-                found[name] = dense(memory, histories) if sparse is None else sparse
+        for name in self.remembered:
+            memory = self.evidence.recallable[name]
+            sparse = self.evidence.recalled_sparse(memory, histories)
+            dense = self.evidence.recalled
+            found[name] = dense(memory, histories) if sparse is None else sparse
         return found
 
     def _add(
@@ -103,6 +122,8 @@ class FusedScores:
             scores += sparse * weight_BI.astype(np.float32)
             return
         row, column = rows_of(sparse), sparse.indices
-        weight = weight_BK[row, index] * scale_I[column] + fixed_I[column]
-        place = row * scores.shape[1] + column
-        scores.reshape(-1)[place] += sparse.data * weight.astype(np.float32)
+        weight_B = weight_BK[:, index].astype(np.float32)
+        weight = weight_B[row] * scale_I[column]
+        if self.new_I.any():
+            weight += fixed_I.astype(np.float32)[column]
+        scores.reshape(-1)[row * scores.shape[1] + column] += sparse.data * weight

@@ -72,9 +72,9 @@ class Scorer:
     @torch.no_grad()
     def scores(self, histories: Interactions) -> Floats:
         """[B, I] fused score of every item for every history, nothing masked."""
-        parts = [np.zeros((0, len(self.tie_I)), np.float32)]
-        parts.extend(self._block_scores(block) for _, block in self.evidence.blocks(histories))
-        scores: Floats = np.concatenate(parts)
+        scores = np.zeros((histories.n_users, len(self.tie_I)), np.float32)
+        for rows, block in self.evidence.blocks(histories):
+            scores[rows] = self._block_scores(block)
         return scores
 
     def _block_scores(self, block: Interactions) -> Floats:
@@ -126,17 +126,17 @@ class Scorer:
             mask_history: whether items of the history are left out.
             allowed_I: [I] items that may be recommended; all when absent.
         """
-        items, scores = [np.zeros((0, k), np.int64)], [np.zeros((0, k), np.float32)]
-        for _, block in self.evidence.blocks(histories):
+        items = np.full((histories.n_users, k), -1, np.int64)
+        scores = np.full((histories.n_users, k), -np.inf, np.float32)
+        for rows, block in self.evidence.blocks(histories):
             score_BI = self._block_scores(block)
             if mask_history:
                 score_BI[block.group(), block.item] = -np.inf
             if allowed_I is not None:
                 score_BI[:, ~allowed_I] = -np.inf
             top = top_k(score_BI, k, self.tie_I)
-            items.append(top.items_BK)
-            scores.append(top.scores_BK)
-        return Ranked(np.concatenate(items), np.concatenate(scores))
+            items[rows], scores[rows] = top.items_BK, top.scores_BK
+        return Ranked(items, scores)
 
     # ------------------------------------------------------------------ the other tasks
 
