@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,7 @@ class KeptVectors:
         empty = np.zeros(0, np.uint64), np.zeros((0, self.width), np.float32)
         try:
             arrays = load_file(self.path)
-        except (FileNotFoundError, SafetensorError):
+        except (OSError, SafetensorError):
             return empty
         key_M, vector_MK = arrays.get("keys"), arrays.get("vectors")
         if key_M is None or vector_MK is None or vector_MK.shape != (len(key_M), self.width):
@@ -71,7 +72,8 @@ class KeptVectors:
     def _write(self, key_M: Hashes, vector_MK: Floats) -> None:
         from safetensors.numpy import save_file
 
-        with atomic_path(self.path) as temporary:
+        # without a cache it only takes longer
+        with suppress(OSError), atomic_path(self.path) as temporary:
             save_file({"keys": key_M, "vectors": vector_MK}, temporary)
 
 
