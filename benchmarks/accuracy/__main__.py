@@ -12,9 +12,11 @@ best first) and the bundles in ``--out``.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
 import time
 import tomllib
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.accuracy.data import FOLDER, Asked, read
-from benchmarks.accuracy.rows import Job, Measured, measure_baselines, measure_quintet
+from benchmarks.accuracy.rows import (
+    Job,
+    Measured,
+    measure_alone,
+    measure_baselines,
+    measure_quintet,
+)
 from quintet.config import apply_overrides
 from quintet.data.split import Part, Split
 from quintet.metrics import bootstrap_mean, paired_bootstrap
@@ -63,17 +71,29 @@ def main() -> None:
         repeated < REPEATS,
         arguments.out,
     )
-    measured = Measured()
-    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-        with progress_bar(console.is_terminal) as (on_step, on_stage):
-            hooks: dict[str, Any] = {"on_step": on_step, "on_stage": on_stage}
-            measure_quintet(job, seed, measured, hooks)
+    measured = trainings(job, arguments, console)
     if arguments.trials:
         measure_baselines(job, arguments.trials, arguments.targets, measured)
     results = summary(measured, job, arguments, repeated, time.perf_counter() - started)
     write_results(arguments.out / "results.json", results)
     console.print(table(results))
     console.print(f"figures: {arguments.out / 'results.json'}")
+
+
+def trainings(job: Job, arguments: Any, console: Console) -> Measured:
+    """One training a seed, one after the other or in processes side by side."""
+    measured = Measured()
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    if arguments.jobs > 1:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(arguments.jobs, mp_context=context) as pool:
+            for found in pool.map(measure_alone, [job] * len(seeds), seeds):
+                measured.merge(found)
+        return measured
+    for seed in seeds:
+        with progress_bar(console.is_terminal) as (on_step, on_stage):
+            measured.merge(measure_quintet(job, seed, {"on_step": on_step, "on_stage": on_stage}))
+    return measured
 
 
 def parser() -> argparse.ArgumentParser:
@@ -91,6 +111,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--protocol", choices=["strict", "refit"], default="strict")
     parser.add_argument("--seeds", type=int, default=1, help="how many trainings")
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
     parser.add_argument("--trials", type=int, default=8, help="settings tried of each baseline")
     parser.add_argument("--targets", type=int, default=3000, help="validation targets of a trial")
     parser.add_argument("--ablate", action="store_true", help="rows without a part of the model")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from quintet.data.encode import Encoded
 from quintet.data.interactions import Interactions, Ints
@@ -62,6 +63,15 @@ class Measured:
         """Keep the time of a stage."""
         self.seconds.setdefault(stage, []).append(seconds)
 
+    def merge(self, other: Measured) -> None:
+        """Take in what another process measured."""
+        for row, results in other.runs.items():
+            self.runs.setdefault(row, []).extend(results)
+        for stage, seconds in other.seconds.items():
+            self.seconds.setdefault(stage, []).extend(seconds)
+        self.chosen |= other.chosen
+        self.curves |= other.curves
+
 
 @dataclass(frozen=True)
 class Job:
@@ -91,8 +101,9 @@ class Job:
         return evaluate_ranking(scorer, own, ks=KS, mask_history=self.masked)
 
 
-def measure_quintet(job: Job, seed: int, measured: Measured, hooks: dict[str, Any]) -> None:
+def measure_quintet(job: Job, seed: int, hooks: dict[str, Any]) -> Measured:
     """Train with one seed and measure every row that is asked for."""
+    measured = Measured()
     config = job.config.model_copy(update={"seed": seed})
     started = time.perf_counter()
     fitted = train(job.encoded, job.split, config, **hooks)
@@ -113,6 +124,13 @@ def measure_quintet(job: Job, seed: int, measured: Measured, hooks: dict[str, An
     final.save(job.out / f"bundle-seed{seed}")
     path = job.out / f"predictions-seed{seed}.tsv"
     write_predictions(path, job.encoded, job.split, result, LISTED)
+    return measured
+
+
+def measure_alone(job: Job, seed: int) -> Measured:
+    """The same in a process of its own, on one thread: two of those beat one with two."""
+    torch.set_num_threads(1)
+    return measure_quintet(job, seed, {})
 
 
 def _refits(

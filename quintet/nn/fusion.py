@@ -38,7 +38,7 @@ class FusionConfig(Config):
     width: int = tunable(4, choices=[2, 4, 8], description="of queries and keys")
     penalty: float = tunable(0.2, low=1e-4, high=1.0, log=True, description="on gates' weights")
     prior_penalty: float = tunable(5e-3, low=1e-5, high=0.1, log=True, description="towards prior")
-    iterations: int = 30
+    iterations: int = 80
 
 
 class Fusion(nn.Module):

@@ -39,9 +39,10 @@ class FusedScores:
         self.new_I = bucket_I == 0 if has_new else torch.zeros_like(bucket_I, dtype=torch.bool)
         self.new_K = fusion.new_K if fusion.new_K is not None else fusion.strength_K.detach()
         self.scale_IK[self.new_I] = 0.0
-        popularity_I = torch.from_numpy(evidence.popularity_I).to(evidence.device)
-        sides = {name: side.item_IX for name, side in evidence.linear.items()}
-        self.sides = {**sides, "popularity": popularity_I[:, None]}
+        self.sides = {name: side.item_IX for name, side in evidence.linear.items()}
+        if "popularity" in self.place:
+            popularity_I = torch.from_numpy(evidence.popularity_I).to(evidence.device)
+            self.sides["popularity"] = popularity_I[:, None]
         counts = (fusion.strength_K != 0).tolist()
         counts_for_new = ((self.new_K != 0) & self.new_I.any()).tolist()
         self.gated = [name for name in self.sides if counts[self.place[name]]]

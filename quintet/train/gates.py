@@ -24,13 +24,13 @@ from quintet.serve.scorer import Scorer
 
 #: the gates start here, and are held near it: what is known to carry a list, and what refines it
 PRIOR_WEIGHTS = {
-    "identity": 1.0,
-    "transitions": 1.0,
-    "ease": 1.0,
-    "content": 1.0,
-    "content_neighbours": 0.5,
+    "identity": 2.0,
+    "transitions": 2.0,
+    "ease": 2.0,
+    "content": 2.0,
+    "content_neighbours": 1.0,
 }
-OTHER_PRIOR_WEIGHT = 0.2
+OTHER_PRIOR_WEIGHT = 0.4
 #: items without any event are no validation target, so nothing can be fitted for them: attributes
 #: decide, the regularised regression before the towers, which know warm items by heart
 NEW_ITEM_WEIGHTS = {"content_ridge": 1.0, "identity": 0.3, "content": 0.3}
@@ -63,7 +63,7 @@ def fitted_fusion(
 def _rivals(evidence: EvidenceBuilder, fusion: Fusion, events: Interactions, rows: Ints) -> Rivals:
     histories, target = events.before(rows), torch.from_numpy(events.item[rows])
     bucket_I = item_buckets(torch.from_numpy(evidence.count_I)).to(evidence.device)
-    free = events.n_items - 1 - int(histories.lengths.max(initial=0))
+    free = events.n_items - 1 - int(_distinct(histories).max(initial=0))
     parts = []
     for index, block in evidence.blocks(histories):
         masked_BI = torch.zeros(len(index), events.n_items, dtype=torch.bool)
@@ -82,6 +82,12 @@ def _rivals(evidence: EvidenceBuilder, fusion: Fusion, events: Interactions, row
             )
         )
     return Rivals.joined(parts)
+
+
+def _distinct(histories: Interactions) -> Ints:
+    """[B] how many items each history holds; repeats leave no fewer rivals."""
+    pair = np.unique(histories.group() * histories.n_items + histories.item)
+    return np.bincount(pair // histories.n_items, minlength=histories.n_users)
 
 
 def _new_item_weights(evidence: EvidenceBuilder) -> torch.Tensor | None:

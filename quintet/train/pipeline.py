@@ -24,9 +24,10 @@ from quintet.memory.base import MEMORIES, Memory
 from quintet.metrics import rank_of_target
 from quintet.nn.fusion import FusionConfig
 from quintet.nn.model import ModelConfig, QuintetModel
-from quintet.nn.shape import warm_items
+from quintet.nn.shape import DataShape, warm_items
 from quintet.serve.evidence import EvidenceBuilder
 from quintet.serve.trained import Trained
+from quintet.train.adapt import adapted
 from quintet.train.gates import fitted_calibration, fitted_fusion, validation_targets
 from quintet.train.loop import LoopConfig, OnStep, Outcome, Trainer
 from quintet.train.prepare import PreparedEvents, TrainingTables, build_model, prepared_orders
@@ -165,11 +166,12 @@ def train(
 
 
 def prepared(
-    tables: TrainingTables, config: TrainConfig
+    tables: TrainingTables, config: TrainConfig, shape: DataShape | None = None
 ) -> tuple[QuintetModel, list[PreparedEvents]]:
-    """A model ready to train, and its events in one order or several."""
+    """A model ready to train, of a given shape or its own; its events in one order or several."""
     device = pick_device(config.device)
-    model = build_model(tables, config.model, config.seed).to(device)
+    settings = adapted(config.model, tables.events)
+    model = build_model(tables, settings, config.seed, shape).to(device)
     return model, prepared_orders(tables, model, device, config.loop.tie_orders, config.seed)
 
 

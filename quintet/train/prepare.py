@@ -15,7 +15,7 @@ from quintet.data.interactions import Floats, Interactions, Ints
 from quintet.data.states import state_before
 from quintet.nn.content import ContentEncoder, Inputs, to_device
 from quintet.nn.model import ModelConfig, QuintetModel
-from quintet.nn.shape import describe, warm_items
+from quintet.nn.shape import DataShape, describe, warm_items
 from quintet.nn.singular import leading
 from quintet.nn.tasks.base import Arrays, as_tensors
 from quintet.nn.tasks.interaction import Interaction
@@ -43,10 +43,18 @@ class TrainingTables:
     implies: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def build_model(tables: TrainingTables, config: ModelConfig, seed: int) -> QuintetModel:
-    """A model shaped by the data, its counted parts fitted and its weights drawn from ``seed``."""
+def build_model(
+    tables: TrainingTables, config: ModelConfig, seed: int, shape: DataShape | None = None
+) -> QuintetModel:
+    """A model shaped by the data, its counted parts fitted and its weights drawn from ``seed``.
+
+    ``shape`` is that of a model whose weights are taken over; read off the tables when absent.
+    """
     torch.manual_seed(seed)
-    shape = describe(tables.events, tables.items, tables.users, tables.behaviours, tables.scenarios)
+    if shape is None:
+        shape = describe(
+            tables.events, tables.items, tables.users, tables.behaviours, tables.scenarios
+        )
     model = QuintetModel(
         shape,
         config,

@@ -3,7 +3,8 @@
 Gates, calibration and the number of epochs were chosen on the validation events and stay. *Counts*
 counts the memories and the popularity again on training and validation events. *Full* continues the
 training of the towers and tasks on them too, for a few epochs at a lower rate, from the weights
-that were chosen. Evidence is free of scale, so that the gates still hold.
+that were chosen. Evidence is free of scale, so that the gates still hold. Attributes are read as
+they were in training: a category that got another number would get another's weights.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from quintet.data.split import Part, Split
 from quintet.nn.model import QuintetModel
 from quintet.serve.trained import Trained
 from quintet.train.loop import OnStep, Trainer
-from quintet.train.pipeline import Fitted, TrainConfig, fit_memories, prepared, training_tables
+from quintet.train.pipeline import Fitted, TrainConfig, fit_memories, prepared
+from quintet.train.prepare import TrainingTables
 
 Scope = Literal["counts", "full"]
 
@@ -49,13 +51,12 @@ def refit(
     """
     say = on_stage if on_stage is not None else (lambda _: None)
     started = time.perf_counter()
-    known = with_validation(split)
-    tables, _, _ = training_tables(encoded, known)
     trained = fitted.trained
+    tables = _tables(trained, encoded, with_validation(split))
     changes: dict[str, Any] = {}
     if scope == "full":
         say("training on the validation events too")
-        changes = _continued(trained, encoded, known, config, on_step)
+        changes["model"] = _continued(trained.model, tables, config, on_step)
     say("counting memories again")
     changes["memories"] = fit_memories(config, tables)
     changes["count_I"] = tables.events.item_counts().astype(np.float32)
@@ -70,17 +71,23 @@ def with_validation(split: Split) -> Split:
     return replace(split, part=part)
 
 
+def _tables(trained: Trained, encoded: Encoded, known: Split) -> TrainingTables:
+    return TrainingTables(
+        events=known.train,
+        items=trained.item_features,
+        users=trained.user_features,
+        behaviours=encoded.behaviours,
+        scenarios=encoded.scenarios,
+        implies=trained.run["implies"],
+    )
+
+
 def _continued(
-    trained: Trained,
-    encoded: Encoded,
-    known: Split,
-    config: TrainConfig,
-    on_step: OnStep | None,
-) -> dict[str, Any]:
-    """The network trained on, and the encoders of its attributes."""
-    tables, item_encoder, user_encoder = training_tables(encoded, known)
-    model, orders = prepared(tables, config)
-    _take_over(model, trained.model)
+    learned: QuintetModel, tables: TrainingTables, config: TrainConfig, on_step: OnStep | None
+) -> QuintetModel:
+    """A network of the same shape, trained on from the learned weights."""
+    model, orders = prepared(tables, config, learned.shape)
+    _take_over(model, learned)
     loop = config.loop.model_copy(
         update={
             "epochs": config.refit_epochs,
@@ -88,7 +95,7 @@ def _continued(
         }
     )
     Trainer(model, orders, loop, config.seed + 1, on_step=on_step).run()
-    return {"model": model, "item_encoder": item_encoder, "user_encoder": user_encoder}
+    return model
 
 
 @torch.no_grad()
@@ -97,8 +104,6 @@ def _take_over(model: QuintetModel, learned: QuintetModel) -> None:
     own = dict(model.named_parameters())
     warm_I = learned.warm_I
     for name, weight in learned.named_parameters():
-        if own[name].shape != weight.shape:
-            continue  # a statistic of the attributes took another shape
         if name in ("embedding_ID", "bias_I"):
             own[name][warm_I] = weight[warm_I]
         else:
