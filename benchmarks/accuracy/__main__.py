@@ -2,7 +2,7 @@
 
 DATASET is ``ml-100k``, a name of a folder in ``--data``, or any file with one user a line,
 ``user item item ...`` in time order; ``--items`` names a table with ``item_id`` and any columns.
-Leave-one-out, full catalogue, history masked (unless validation targets repeat). *strict*: trained
+Leave-one-out, full catalogue, history masked (unless people return to items). *strict*: trained
 on training events alone. *refit*: what was chosen on validation stays, and validation events are
 learned too; the row ``quintet`` is then the full refit, with the counts-only refit and the strict
 figures beside it. Leaves ``results.json``, a plot, ``predictions-seed*.tsv`` (user, tab, 20 items
@@ -33,17 +33,16 @@ from benchmarks.accuracy.rows import (
     measure_quintet,
 )
 from quintet.config import apply_overrides
-from quintet.data.split import Part, Split
+from quintet.data.split import Split
+from quintet.data.states import repeat_share
 from quintet.metrics import bootstrap_mean, paired_bootstrap
 from quintet.train.measure import environment
-from quintet.train.pipeline import TrainConfig
+from quintet.train.pipeline import TrainConfig, masks_history
 from quintet.train.progress import progress_bar
 from quintet.train.results import write_results
 
 CONFIG = Path(__file__).parents[1] / "config.toml"
 SHOWN = ("ndcg@10", "hr@10", "ndcg@20", "hr@20")
-#: above this share of validation targets that stand in their history, repeats are recommended
-REPEATS = 0.02
 
 
 def main() -> None:
@@ -61,20 +60,19 @@ def main() -> None:
     encoded, split = read(asked)
     settings = tomllib.loads(arguments.config.read_text(encoding="utf8"))
     config = TrainConfig.model_validate(apply_overrides(settings, arguments.set))
-    repeated = repeats(split)
     job = Job(
         encoded,
         split,
         config,
         arguments.protocol == "refit",
         arguments.ablate,
-        repeated < REPEATS,
+        masks_history(split.train),
         arguments.out,
     )
     measured = trainings(job, arguments, console)
     if arguments.trials:
         measure_baselines(job, arguments.trials, arguments.targets, measured)
-    results = summary(measured, job, arguments, repeated, time.perf_counter() - started)
+    results = summary(measured, job, arguments, time.perf_counter() - started)
     write_results(arguments.out / "results.json", results)
     console.print(table(results))
     console.print(f"figures: {arguments.out / 'results.json'}")
@@ -124,17 +122,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def repeats(split: Split) -> float:
-    """Share of validation targets that stand in their own history."""
-    rows = np.flatnonzero(split.part == Part.VALID)
-    histories = split.events.before(rows)
-    again = histories.item == split.events.item[rows][histories.group()]
-    return len(np.unique(histories.group()[again])) / max(len(rows), 1)
-
-
-def summary(
-    measured: Measured, job: Job, arguments: Any, repeated: float, seconds: float
-) -> dict[str, Any]:
+def summary(measured: Measured, job: Job, arguments: Any, seconds: float) -> dict[str, Any]:
     """Figures over users, each user averaged over the seeds first."""
     per_user = {
         row: {m: np.mean([run.per_user[m] for run in own], axis=0) for m in own[0].per_user}
@@ -150,7 +138,7 @@ def summary(
             "learned": arguments.protocol,
             "catalogue": "full",
             "history": "masked" if job.masked else "not masked",
-            "validation targets that repeat": round(repeated, 4),
+            "training events that repeat": round(repeat_share(job.split.train), 4),
             "ties shuffled": arguments.tie_seed,
             "left out": arguments.leave_out,
             "settings": job.config.model_dump(mode="json"),
@@ -169,7 +157,7 @@ def summary(
             }
             for row, own in compared.items()
         },
-        "slices": by_seed(measured),
+        "slices": by_seed(measured) | ({} if job.masked else by_repeat(measured, job.split)),
         "curves": measured.curves,
         "seconds": {stage: float(np.mean(own)) for stage, own in measured.seconds.items()}
         | {"everything": seconds},
@@ -186,6 +174,23 @@ def by_seed(measured: Measured) -> dict[str, Any]:
             for number, run in enumerate(runs):
                 means = {m: float(run.per_user[m].mean()) for m in SHOWN}
                 found.setdefault(f"training {number}", {})[row] = means
+    return found
+
+
+def by_repeat(measured: Measured, split: Split) -> dict[str, Any]:
+    """Figures of users whose targets all stand in their own history, and of the others."""
+    found: dict[str, Any] = {}
+    for row, runs in measured.runs.items():
+        result = runs[0]
+        histories = split.events.before(result.targets)
+        again = histories.item == split.events.item[result.targets][histories.group()]
+        met_N = np.bincount(histories.group()[again], minlength=len(result.targets)) > 0
+        unmet_U = np.bincount(result.user_of_target, ~met_N)
+        for name, members in {"met": unmet_U == 0, "not met": unmet_U > 0}.items():
+            means = {
+                m: float(np.mean([r.per_user[m][members].mean() for r in runs])) for m in SHOWN
+            }
+            found.setdefault(f"target {name} before ({int(members.sum())} users)", {})[row] = means
     return found
 
 

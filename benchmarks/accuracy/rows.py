@@ -22,7 +22,13 @@ from quintet.train.baselines import rank_lists, tune_baseline
 from quintet.train.evaluate import RankingResult, evaluate_lists, evaluate_ranking
 from quintet.train.gates import fitted_fusion, validation_targets
 from quintet.train.measure import write_predictions
-from quintet.train.pipeline import Fitted, TrainConfig, train, training_tables
+from quintet.train.pipeline import (
+    Fitted,
+    TrainConfig,
+    masks_history,
+    train,
+    training_tables,
+)
 from quintet.train.refit import refit, with_validation
 
 KS = (5, 10, 20)
@@ -36,6 +42,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "user_cosine",
         "last_item",
         "trend",
+        "repeat",
         "content_neighbours",
         "content_ridge",
     ),
@@ -44,6 +51,8 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 PLAIN = "plain sum for the gates"
 BASELINES = ("popularity", "last_item", "transitions", "item_cosine")
+#: and where people return to items
+SESSION_BASELINES = ("repeat", "session_neighbours", "stan")
 
 
 @dataclass
@@ -115,6 +124,9 @@ def measure_quintet(job: Job, seed: int, hooks: dict[str, Any]) -> Measured:
     strict = job.evaluate(fitted.trained.scorer)
     measured.spent("ranking the test", time.perf_counter() - started)
     measured.add("quintet, strict" if job.refitted else "quintet", strict)
+    if not job.masked:
+        unlike = evaluate_ranking(fitted.trained.scorer, job.split, ks=KS, mask_history=True)
+        measured.add("quintet, strict, history masked", unlike)
     final, result = fitted.trained, strict
     if job.ablate:
         for row, own in ablated(job, fitted, config):
@@ -178,7 +190,8 @@ def regated(
     rows, _ = validation_targets(
         split, config.calibration_share, config.fusion_targets, config.seed
     )
-    fusion = fitted_fusion(evidence, split.events, rows, config.fusion)
+    masked = masks_history(split.train)
+    fusion = fitted_fusion(evidence, split.events, rows, config.fusion, mask_history=masked)
     return Scorer(evidence, fusion, trained.calibration)
 
 
@@ -188,7 +201,7 @@ def measure_baselines(job: Job, trials: int, targets: int, measured: Measured) -
     rows = np.flatnonzero(job.split.part == Part.VALID)
     rows = rows[np.random.default_rng(0).permutation(len(rows))[:targets]]
     histories, target = job.split.events.before(rows), job.split.events.item[rows]
-    for name in BASELINES:
+    for name in BASELINES if job.masked else BASELINES + SESSION_BASELINES:
         started = time.perf_counter()
         try:
             tuned = tune_baseline(

@@ -109,6 +109,11 @@ def next_window_shares(events: Interactions, share_EC: Floats, window: int) -> F
     return shares
 
 
+def repeat_share(events: Interactions) -> float:
+    """Share of the events whose user met their item before."""
+    return float(seen_before(events).mean()) if len(events) else 0.0
+
+
 def seen_before(events: Interactions) -> Mask:
     """[E] whether the user met the event's item before."""
     key = events.group() * np.int64(events.n_items) + events.item

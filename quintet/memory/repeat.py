@@ -15,7 +15,7 @@ from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.data.states import seen_before
 from quintet.memory.base import Memory
 from quintet.memory.counted import Counted
-from quintet.memory.matrices import State, age, array, last_occurrence
+from quintet.memory.matrices import Matrix, State, age, array, last_occurrence, summed
 
 Doubles = NDArray[np.float64]
 
@@ -112,6 +112,11 @@ class Repeat(Counted):
         scores = np.zeros((histories.n_users, self.n_items), np.float32)
         np.add.at(scores, (histories.group(), histories.item), self._event_scores(histories))
         return scores
+
+    def _sparse_score(self, histories: Interactions) -> Matrix:
+        scores, last = self._event_scores(histories), last_occurrence(histories)
+        shape = (histories.n_users, self.n_items)
+        return summed(histories.group()[last], histories.item[last], scores[last], shape)
 
     def _explain(self, history: Interactions, item: int) -> Floats:
         own = history.item == item

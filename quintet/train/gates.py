@@ -29,6 +29,7 @@ PRIOR_WEIGHTS = {
     "ease": 2.0,
     "content": 2.0,
     "content_neighbours": 1.0,
+    "repeat": 1.0,
 }
 OTHER_PRIOR_WEIGHT = 0.4
 #: items without any event are no validation target, so nothing can be fitted for them: attributes
@@ -49,25 +50,44 @@ def validation_targets(
 
 
 def fitted_fusion(
-    evidence: EvidenceBuilder, events: Interactions, rows: Ints, config: FusionConfig
+    evidence: EvidenceBuilder,
+    events: Interactions,
+    rows: Ints,
+    config: FusionConfig,
+    *,
+    mask_history: bool = True,
 ) -> Fusion:
-    """Gates fitted on held-out targets; plain weights where there are none."""
+    """Gates fitted on held-out targets; plain weights where there are none.
+
+    Args:
+        evidence: of the model.
+        events: the whole log.
+        rows: of the targets in it.
+        config: settings of the gates.
+        mask_history: whether items of the history are no rivals, as they will not be recommended.
+    """
     weights = [PRIOR_WEIGHTS.get(name, OTHER_PRIOR_WEIGHT) for name in evidence.names]
     prior_K = torch.tensor(weights, device=evidence.device)
     fusion = Fusion(prior_K, config, _new_item_weights(evidence)).to(evidence.device)
     if len(rows):
-        fit_fusion(fusion, _rivals(evidence, fusion, events, rows))
+        fit_fusion(fusion, _rivals(evidence, fusion, events, rows, mask_history))
     return fusion
 
 
-def _rivals(evidence: EvidenceBuilder, fusion: Fusion, events: Interactions, rows: Ints) -> Rivals:
+def _rivals(
+    evidence: EvidenceBuilder,
+    fusion: Fusion,
+    events: Interactions,
+    rows: Ints,
+    mask_history: bool,
+) -> Rivals:
     histories, target = events.before(rows), torch.from_numpy(events.item[rows])
     bucket_I = item_buckets(torch.from_numpy(evidence.count_I)).to(evidence.device)
     free = events.n_items - 1 - int(_distinct(histories).max(initial=0))
     parts = []
     for index, block in evidence.blocks(histories):
         masked_BI = torch.zeros(len(index), events.n_items, dtype=torch.bool)
-        masked_BI[block.group(), block.item] = True
+        masked_BI[block.group(), block.item] = mask_history
         masked_BI[torch.arange(len(index)), target[index]] = False  # it may be a repeat
         parts.append(
             find_rivals(

@@ -16,9 +16,10 @@ import torch
 from quintet.config import Config, build
 from quintet.data.encode import Encoded
 from quintet.data.feature_encoder import FeatureEncoder
-from quintet.data.interactions import Ints, seeded_hash
+from quintet.data.interactions import Interactions, Ints, seeded_hash
 from quintet.data.schema import infer_types
 from quintet.data.split import Split
+from quintet.data.states import repeat_share
 from quintet.errors import ConfigError, DataError
 from quintet.memory.base import MEMORIES, Memory
 from quintet.metrics import rank_of_target
@@ -42,7 +43,10 @@ DEFAULT_MEMORIES: dict[str, dict[str, Any]] = {
     "trend": {},
     "content_neighbours": {},
     "content_ridge": {},
+    "repeat": {},
 }
+#: from this share of repeats on, items of the history are recommended again
+LEAST_REPEATS = 0.02
 #: memories whose answer is a dense product with other people or items: left out of large catalogues
 DENSE_PRODUCTS = ("ease", "user_cosine")
 #: early stopping looks at that many held-out targets, at most twice as many
@@ -107,6 +111,7 @@ def train(
     tables, item_encoder, user_encoder = training_tables(encoded, split)
     model, orders = prepared(tables, config)
     data = orders[0]
+    masked = masks_history(split.train)
     say("training")
     fuse, calibrate = validation_targets(
         split, config.calibration_share, config.fusion_targets, config.seed
@@ -116,7 +121,7 @@ def train(
         orders,
         config.loop,
         config.seed,
-        validate=_validator(split, fuse, data) if len(fuse) else None,
+        validate=_validator(split, fuse, data, masked) if len(fuse) else None,
         checkpoints=checkpoints,
         on_step=on_step,
     )
@@ -128,7 +133,7 @@ def train(
     evidence = EvidenceBuilder(model, memories, data.item_inputs, data.user_inputs, count_I)
     counted = time.perf_counter()
     say("fitting gates and calibration")
-    fusion = fitted_fusion(evidence, split.events, fuse, config.fusion)
+    fusion = fitted_fusion(evidence, split.events, fuse, config.fusion, mask_history=masked)
     calibration = fitted_calibration(evidence, fusion, split, calibrate)
     run = {
         "dataset": encoded.name,
@@ -140,6 +145,7 @@ def train(
         "implies": dict(tables.implies),
         "curves": outcome.curves,
         "best_epoch": outcome.best_epoch,
+        "mask_history": masked,
         "validation": {"ndcg@10 of the towers": max(outcome.best_score, 0.0)},
         "seconds": {
             "training": outcome.seconds,
@@ -222,7 +228,14 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _validator(split: Split, rows: Ints, data: PreparedEvents) -> Callable[[QuintetModel], float]:
+def masks_history(events: Interactions) -> bool:
+    """Whether people hardly ever return to an item, so that a list should leave out the met."""
+    return repeat_share(events) < LEAST_REPEATS
+
+
+def _validator(
+    split: Split, rows: Ints, data: PreparedEvents, masked: bool
+) -> Callable[[QuintetModel], float]:
     """NDCG@10 of the towers' plain sum on held-out targets."""
     rows = rows[:: max(1, len(rows) // MOST_VALIDATED)]
     histories = split.events.before(rows)
@@ -238,7 +251,8 @@ def _validator(split: Split, rows: Ints, data: PreparedEvents) -> Callable[[Quin
             queries = evidence.queries(block)
             query_BX = torch.cat([queries[name] for name in model.tower_names], dim=1)
             score_BI = (query_BX @ item_IX.T).cpu().numpy()
-            score_BI[block.group(), block.item] = -np.inf
+            if masked:
+                score_BI[block.group(), block.item] = -np.inf
             rank = rank_of_target(score_BI, target[index], tie_key_I=tie_I)
             gains.append(np.where(rank <= 10, 1 / np.log2(rank + 1.0), 0.0))
         return float(np.concatenate(gains).mean())
@@ -251,6 +265,8 @@ def fit_memories(config: TrainConfig, tables: TrainingTables) -> dict[str, Memor
     memories = {}
     for name, settings in config.memories.items():
         if name in DENSE_PRODUCTS and tables.events.n_items > config.most_items_for_dense:
+            continue
+        if name == "repeat" and masks_history(tables.events):
             continue
         part = MEMORIES.get(name)
         if not part.evidence:
