@@ -79,7 +79,7 @@ def _rivals(
     fusion: Fusion,
     events: Interactions,
     rows: Ints,
-    mask_history: bool,
+    mask_history: bool = True,
 ) -> Rivals:
     histories, target = events.before(rows), torch.from_numpy(events.item[rows])
     bucket_I = item_buckets(torch.from_numpy(evidence.count_I)).to(evidence.device)
