@@ -122,7 +122,7 @@ class Recommender:
         k: int = 10,
         *,
         scenario: str | None = None,
-        exclude_seen: bool = True,
+        exclude_seen: bool | None = None,
         candidates: Sequence[Id] | None = None,
         slate: bool = False,
         reasons: bool = False,
@@ -133,7 +133,8 @@ class Recommender:
             users: ids; unknown ones get what is popular, and the answer says so.
             k: how many items a user.
             scenario: only items with events in this scenario.
-            exclude_seen: leave out what the user met before.
+            exclude_seen: leave out what the user met before; absent: where people of the training
+                log hardly ever returned to an item.
             candidates: only these items.
             slate: mix the list by the predicted strategy instead of pure order.
             reasons: say why, for every item.
@@ -147,7 +148,8 @@ class Recommender:
         allowed_I = self._allowed(scenario, candidates)
         histories = self.histories(users)
         depth = max(10 * k, 50) if slate else k
-        ranked = self.scorer.rank(histories, depth, mask_history=exclude_seen, allowed_I=allowed_I)
+        mask = self.trained.run.get("mask_history", True) if exclude_seen is None else exclude_seen
+        ranked = self.scorer.rank(histories, depth, mask_history=mask, allowed_I=allowed_I)
         basis = self._basis(users, histories)
         answers: list[Recommendation] = []
         for row, user in enumerate(users):
