@@ -51,6 +51,10 @@ def read(asked: Asked) -> tuple[Encoded, Split]:
     Raises:
         DataError: there is no such file, or a line does not name a user and items.
     """
+    if asked.tie_seed is not None and asked.dataset in ("ml-100k", "retailrocket"):
+        raise DataError(
+            f"{asked.dataset}: its events are not sorted by a key; leave --tie-seed out"
+        )
     if asked.dataset == "ml-100k":
         encoded = encode(open_dataset("ml-100k"))
         return encoded, leave_one_out(encoded.events)

@@ -50,6 +50,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "without identity": ("identity", "stand_in"),
 }
 PLAIN = "plain sum for the gates"
+STRICT = "quintet, strict"
 BASELINES = ("popularity", "last_item", "transitions", "item_cosine")
 #: and where people return to items
 SESSION_BASELINES = ("repeat", "session_neighbours", "stan")
@@ -123,14 +124,14 @@ def measure_quintet(job: Job, seed: int, hooks: dict[str, Any]) -> Measured:
     started = time.perf_counter()
     strict = job.evaluate(fitted.trained.scorer)
     measured.spent("ranking the test", time.perf_counter() - started)
-    measured.add("quintet, strict" if job.refitted else "quintet", strict)
+    measured.add(STRICT if job.refitted else "quintet", strict)
     if not job.masked:
         unlike = evaluate_ranking(fitted.trained.scorer, job.split, ks=KS, mask_history=True)
         measured.add("quintet, strict, history masked", unlike)
     final, result = fitted.trained, strict
     if job.ablate:
         for row, own in ablated(job, fitted, config):
-            measured.add(row, own)
+            measured.add(f"{row}, strict" if job.refitted else row, own)
     if job.refitted:
         final, result = _refits(job, fitted, config, measured)
     final.save(job.out / f"bundle-seed{seed}")

@@ -86,7 +86,8 @@ def _continued(
     learned: QuintetModel, tables: TrainingTables, config: TrainConfig, on_step: OnStep | None
 ) -> QuintetModel:
     """A network of the same shape, trained on from the learned weights."""
-    model, orders = prepared(tables, config, learned.shape)
+    as_chosen = config.model_copy(update={"model": learned.config})
+    model, orders = prepared(tables, as_chosen, learned.shape)
     _take_over(model, learned)
     loop = config.loop.model_copy(
         update={
