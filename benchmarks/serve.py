@@ -2,7 +2,6 @@
 
 ::
 
-1. ``recommend``: k = 10, another user each time (states may be kept; scores and lists are not),
     python -m benchmarks.serve --bundle bundle --seconds 10
 
 Four routes of one server process, asked by another process over kept-alive connections, in turns
