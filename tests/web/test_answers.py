@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
@@ -265,14 +263,12 @@ def test_muted_categories_are_not_shown(running, offline) -> None:
 def test_a_new_item_is_there_at_once_and_goes_when_retired(running) -> None:
     user = running.ids("users")[7]
     others = running.items_for(user, k=50, exclude_seen=False)
-    started = time.monotonic()
     item = {"item_id": "brand new", "attributes": {"title": "a tea cup", "price": 3.5}}
     told = running.post("/v1/items", item)
     shown = running.items_for(user, k=60, exclude_seen=False)
     assert told["added"] == 1
     assert "brand new" in shown
     assert [one for one in shown if one != "brand new"] == others
-    assert time.monotonic() - started < 20  # seconds of a loaded machine; the report has real ones
     event = {"user_id": user, "item_id": "brand new", "behaviour": "view"}
     assert running.post("/v1/events", event)["unknown_items"] == 0
     assert "brand new" not in running.items_for(user, k=60)
