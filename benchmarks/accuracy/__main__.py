@@ -5,7 +5,7 @@ DATASET is ``ml-100k``, a name of a folder in ``--data``, or any file with one u
 Leave-one-out, full catalogue, history masked (unless people return to items). *strict*: trained
 on training events alone. *refit*: what was chosen on validation stays, and validation events are
 learned too; the row ``quintet`` is then the full refit, with the counts-only refit and the strict
-figures beside it. Leaves ``results.json``, ``predictions-seed*.tsv`` (user, tab, 20 items
+figures beside it. Leaves ``results.json``, a plot, ``predictions-seed*.tsv`` (user, tab, 20 items
 best first) and the bundles in ``--out``.
 """
 
@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.accuracy.data import FOLDER, Asked, read
+from benchmarks.accuracy.picture import draw
 from benchmarks.accuracy.rows import (
     STRICT,
     Job,
@@ -75,6 +76,7 @@ def main() -> None:
         measure_baselines(job, arguments.trials, arguments.targets, measured)
     results = summary(measured, job, arguments, time.perf_counter() - started)
     write_results(arguments.out / "results.json", results)
+    draw(results, arguments.out / "ndcg.svg")
     console.print(table(results))
     console.print(f"figures: {arguments.out / 'results.json'}")
 

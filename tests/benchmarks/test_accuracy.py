@@ -57,6 +57,12 @@ def results(out: Path) -> Results:
     return read_results(out / "results.json")
 
 
+def test_the_plot_shows_every_row(out: Path, results: Results) -> None:
+    drawn = (out / "ndcg.svg").read_text(encoding="utf8")
+    # a line for its interval and a mark for its mean
+    assert drawn.count('<g id="line2d_') >= 2 * len(results.models)
+
+
 def test_every_row_is_measured_and_compared(results: Results) -> None:
     refits = {"quintet", "quintet, strict", "quintet, counts-only refit"}
     tuned = {f"{name}, {protocol}" for name in BASELINES for protocol in ("strict", "refit")}
