@@ -49,7 +49,7 @@ def test_evaluation_writes_results_report_and_predictions(measured):
     assert (out / "report.html").read_text().startswith("<!doctype html>")
 
 
-def test_predictions_hold_twenty_different_unseen_items_a_user(measured, bundle):
+def test_predictions_hold_twenty_different_items_a_user(measured, bundle):
     lines = (measured[1] / "predictions.tsv").read_text().splitlines()
     n = measured[0]["models"]["quintet"]["ndcg@10"]["n"]
     assert len(lines) == n

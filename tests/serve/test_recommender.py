@@ -60,7 +60,7 @@ def test_one_user_gets_the_same_alone_and_in_a_batch(recommender, users) -> None
 def test_what_was_met_is_left_out_unless_asked_for(recommender, users) -> None:
     events = recommender.trained.events
     met = set(recommender.trained.items.ids(events.users([0]).item))
-    new = recommender.recommend(users[:1], k=50)
+    new = recommender.recommend(users[:1], k=50, exclude_seen=True)
     assert not met & set(items_of(new))
     assert len(new) == 50 - len(met)
     everything = recommender.recommend(users[:1], k=50, exclude_seen=False)

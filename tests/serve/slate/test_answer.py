@@ -19,7 +19,7 @@ def rules(*some) -> RuleSet:
 
 def test_a_plain_slate_is_the_plain_order(recommender) -> None:
     users = recommender.trained.users.ids([0, 1])
-    plain = recommender.recommend(users, k=6)
+    plain = recommender.recommend(users, k=6, exclude_seen=True)
     answers = recommender.slate(users, k=6, config=PLAIN)
     assert [i.item_id for a in answers for i in a.items] == [one.item_id for one in plain]
     assert {source for a in answers for i in a.items for source in i.sources} == {"fused"}
@@ -28,8 +28,8 @@ def test_a_plain_slate_is_the_plain_order(recommender) -> None:
 
 def test_rules_and_their_account_by_id(recommender) -> None:
     user = recommender.trained.users.ids([0])[0]
-    first, second = recommender.recommend([user], k=2)
-    last = recommender.recommend([user], k=20)[-1].item_id
+    first, second = recommender.recommend([user], k=2, exclude_seen=True)
+    last = recommender.recommend([user], k=20, exclude_seen=True)[-1].item_id
     asked = rules(
         {"name": "not this", "kind": "block", "items": [first.item_id]},
         {"name": "hero", "kind": "pin", "item": last, "position": 2},
@@ -46,7 +46,7 @@ def test_rules_and_their_account_by_id(recommender) -> None:
 def test_rules_reach_beyond_the_first_candidates(recommender) -> None:
     trained = recommender.trained
     user = trained.users.ids([3])[0]
-    worst = recommender.recommend([user], k=40)[-1].item_id
+    worst = recommender.recommend([user], k=40, exclude_seen=True)[-1].item_id
     config = SlateConfig(diversity="none", generators={"fused": 3})
     only = rules({"name": "only", "kind": "quota", "items": [worst], "at_least": 1})
     (answer,) = recommender.slate([user], 3, rules=only, config=config)
@@ -72,7 +72,7 @@ def test_a_policy_gives_places_to_strategies(recommender) -> None:
     depth = {"generators": {"fused": 50}}
     config = config.model_copy(update=depth)
     for mine in recommender.slate(users, 8, config=config):
-        mixed = recommender.recommend([mine.user_id], k=8, slate=True)
+        mixed = recommender.recommend([mine.user_id], k=8, slate=True, exclude_seen=True)
         assert {item.item_id for item in mine.items} == {one.item_id for one in mixed}
         assert all(item.strategy for item in mine.items)
 
@@ -122,7 +122,7 @@ def test_candidates_name_their_generators(recommender) -> None:
 
 def test_what_cannot_be_is_refused_by_name(recommender) -> None:
     users = recommender.trained.users.ids([0])
-    item = recommender.recommend(users, k=1)[0].item_id
+    item = recommender.recommend(users, k=1, exclude_seen=True)[0].item_id
     clash = rules(
         {"name": "hero", "kind": "pin", "item": item, "position": 1},
         {"name": "not this", "kind": "block", "items": [item]},

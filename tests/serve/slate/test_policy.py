@@ -97,7 +97,7 @@ def test_a_candidate_is_labelled_as_the_log_would_label_it(trained) -> None:
 def test_recommended_slates(recommender) -> None:
     users = recommender.trained.users.ids(range(6))
     events = recommender.trained.events
-    answers = recommender.recommend([*users, "nobody"], k=8, slate=True)
+    answers = recommender.recommend([*users, "nobody"], k=8, slate=True, exclude_seen=True)
     for row, user in enumerate([*users, "nobody"]):
         mine = [one for one in answers if one.user_id == user]
         assert [one.rank for one in mine] == list(range(1, 9))
