@@ -13,8 +13,15 @@ from quintet.train.pipeline import TrainConfig
 TIE_SEEDS = (0, 1, 2, 3, 4)
 #: values tried for every baseline, on validation of the first tie seed
 TRIALS = 12
-#: memories that are quintet's own evidence, not baselines that people use
-NOT_BASELINES = ("trend", "content_ridge")
+#: memories that are quintet's own evidence or made for sessions, not baselines that people use here
+NOT_BASELINES = (
+    "trend",
+    "content_ridge",
+    "content_neighbours",
+    "repeat",
+    "session_neighbours",
+    "stan",
+)
 COLD_SHARE = 0.05
 LIKE_AT = 4.0
 KS = (5, 10, 20)

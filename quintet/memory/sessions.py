@@ -22,6 +22,7 @@ from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.memory.base import Memory
 from quintet.memory.counted import Counted
 from quintet.memory.matrices import (
+    BLOCK,
     Matrix,
     State,
     age,
@@ -137,6 +138,17 @@ class NearSessions(Counted):
         return self
 
     def _score(self, histories: Interactions) -> Floats:
+        """Histories by blocks: all items of all neighbours of a block are held at once."""
+        scores = np.zeros((histories.n_users, self.n_items), np.float32)
+        longest = max(1.0, self._taken.nnz / max(1, self._taken.shape[0]))
+        of_history = min(self.config.k, self._taken.shape[0]) * longest
+        step = max(1, int(BLOCK / max(1.0, of_history)))
+        for start in range(0, histories.n_users, step):
+            rows = np.arange(start, min(start + step, histories.n_users))
+            scores[rows] = self._block_score(histories.users(rows))
+        return scores
+
+    def _block_score(self, histories: Interactions) -> Floats:
         pairs = self._neighbours(histories)
         pair, item, near = self._items_of(pairs)
         value = self._weight(pairs, histories)[pair] * near * self._rarity[item]
