@@ -32,6 +32,7 @@ class SequenceBatch:
         scenario_BL: [B, L] scenario indices; 0 where padded.
         value_BL: [B, L] ratings or amounts; NaN where missing or padded.
         gap_BL: [B, L] bucket of the time since the event before.
+        time_BL: [B, L] microseconds since 1970; 0 where padded.
         length_B: [B] real events of each window.
         fresh_B: [B] true where the window starts with the user's first event.
         user_B: [B] user rows, -1 where unknown.
@@ -43,6 +44,7 @@ class SequenceBatch:
     scenario_BL: Tensor
     value_BL: Tensor
     gap_BL: Tensor
+    time_BL: Tensor
     length_B: Tensor
     fresh_B: Tensor
     user_B: Tensor
@@ -155,6 +157,7 @@ def collate(events: Interactions, windows: Windows, gaps: Ints | None = None) ->
         scenario_BL=column(events.scenario, 0),
         value_BL=column(events.value, np.nan),
         gap_BL=column(gaps, 0),
+        time_BL=column(events.time, 0),
         length_B=torch.from_numpy(length),
         fresh_B=torch.from_numpy(windows.start == events.offsets[:-1][windows.user]),
         user_B=torch.from_numpy(events.owners()[windows.user]),

@@ -31,7 +31,7 @@ class ModelConfig(Config):
 
     width: int = tunable(64, choices=[32, 64, 128], description="D, of vectors and states")
     longest: int = tunable(50, choices=[50, 100, 200], description="events of history read")
-    backbone: str = tunable("transformer", choices=["transformer", "convolution"])
+    backbone: str = tunable("transformer", choices=["transformer", "hstu", "gru", "convolution"])
     backbone_settings: dict[str, Any] = Field(default_factory=dict)
     tower_settings: dict[TowerName, dict[str, Any]] = Field(default_factory=dict)
     towers: tuple[TowerName, ...] = ("identity", "content")
@@ -134,6 +134,13 @@ class QuintetModel(nn.Module):
         assert isinstance(task, Task)
         return task
 
+    @property
+    def states_a_window(self) -> int | None:
+        """How many states of a window a training step asks for; None for all."""
+        tower = self.towers[self.tower_names[0]]
+        assert isinstance(tower, Tower)
+        return tower.backbone.states_a_window
+
     # ------------------------------------------------------------------ items
 
     def item_tables(self, inputs: Inputs | None) -> ItemTables:
@@ -165,11 +172,16 @@ class QuintetModel(nn.Module):
     # ---------------------------------------------------------------- histories
 
     def hidden(
-        self, batch: SequenceBatch, tables: ItemTables, user_BD: Tensor | None
+        self,
+        batch: SequenceBatch,
+        tables: ItemTables,
+        user_BD: Tensor | None,
+        row_N: Tensor,
+        seen_N: Tensor,
     ) -> dict[str, Tensor]:
-        """[B, L + 1, D] states of every tower: number t is the state after t events."""
+        """[N, D] states of every tower: of histories ``row_N`` after ``seen_N`` events."""
         return {
-            name: tower(batch, self._input_items(name, tables), user_BD)
+            name: tower(batch, self._input_items(name, tables), user_BD, row_N, seen_N)
             for name, tower in self.towers.items()
         }
 
@@ -199,10 +211,7 @@ class QuintetModel(nn.Module):
         """States after the newest event of every window."""
         user_BD = self.user_vectors(user_inputs, batch.user_B)
         rows = torch.arange(len(batch.length_B), device=batch.length_B.device)
-        hidden = {
-            name: hidden_BLD[rows, batch.length_B]
-            for name, hidden_BLD in self.hidden(batch, tables, user_BD).items()
-        }
+        hidden = self.hidden(batch, tables, user_BD, rows, batch.length_B)
         return States(hidden, self.shared(torch.cat(list(hidden.values()), dim=-1)))
 
     # ------------------------------------------------------------------ training
@@ -235,10 +244,7 @@ class QuintetModel(nn.Module):
         if user_BD is not None:
             user_BD = torch.where(withheld_B[:, None], torch.zeros_like(user_BD), user_BD)
         row_N, column_N = positions.nonzero(as_tuple=True)
-        hidden = {
-            name: hidden_BLD[row_N, column_N]
-            for name, hidden_BLD in self.hidden(batch.without_last(), tables, user_BD).items()
-        }
+        hidden = self.hidden(batch.without_last(), tables, user_BD, row_N, column_N)
         step = Step(
             hidden=hidden,
             shared_ND=self.shared(torch.cat(list(hidden.values()), dim=-1)),
@@ -271,5 +277,5 @@ class QuintetModel(nn.Module):
 
     def _last_hidden(self, tower: str, batch: SequenceBatch, table_JD: Tensor) -> Tensor:
         rows = torch.arange(len(batch.length_B), device=batch.length_B.device)
-        hidden_BLD: Tensor = self.towers[tower](batch, table_JD, None)
-        return hidden_BLD[rows, batch.length_B]
+        hidden_BD: Tensor = self.towers[tower](batch, table_JD, None, rows, batch.length_B)
+        return hidden_BD

@@ -52,6 +52,10 @@ class Tower(nn.Module):
     A learned start token stands before the first event, so that the state of an empty history
     exists; a history cut in the middle starts with another one. Attributes of the user, where
     known, are added to the start token.
+
+    A backbone that looks both ways would see the very event that a state has to foretell. It reads
+    every prefix as a sequence of its own, with a learned mask token behind it whose state is taken,
+    in training and in service alike (BERT4Rec: Sun et al. 2019, section 3.6).
     """
 
     def __init__(self, embedder: EventEmbedder, backbone: Backbone) -> None:
@@ -59,9 +63,13 @@ class Tower(nn.Module):
         self.embedder = embedder
         self.backbone = backbone
         self.start_2D = nn.Parameter(torch.randn(2, backbone.width) * 0.02)
+        if not backbone.causal:
+            self.mask_D = nn.Parameter(torch.randn(backbone.width) * 0.02)
 
-    def forward(self, batch: SequenceBatch, item_JD: Tensor, user_BD: Tensor | None) -> Tensor:
-        """[B, L + 1, D] states: number t is the state after t events.
+    def tokens(
+        self, batch: SequenceBatch, item_JD: Tensor, user_BD: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """[B, L + 1, D] what the backbone reads, the start token first, and [B, L + 1] its times.
 
         Args:
             batch: windows of histories.
@@ -73,5 +81,36 @@ class Tower(nn.Module):
         if user_BD is not None:
             start_BD = start_BD + user_BD
         token_BLD = torch.cat([start_BD[:, None], event_BLD], dim=1)
-        out: Tensor = self.backbone(token_BLD, batch.length_B + 1)
-        return out
+        return token_BLD, torch.cat([batch.time_BL[:, :1], batch.time_BL], dim=1)
+
+    def forward(
+        self,
+        batch: SequenceBatch,
+        item_JD: Tensor,
+        user_BD: Tensor | None,
+        row_N: Tensor,
+        seen_N: Tensor,
+    ) -> Tensor:
+        """[N, D] the states of histories ``row_N`` after their first ``seen_N`` events.
+
+        The other arguments are those of :meth:`tokens`.
+        """
+        token_BLD, time_BL = self.tokens(batch, item_JD, user_BD)
+        if not self.backbone.causal:
+            return self._masked(token_BLD, time_BL, row_N, seen_N)
+        state_BLD: Tensor = self.backbone(token_BLD, batch.length_B + 1, time_BL)
+        return state_BLD[row_N, seen_N]
+
+    def _masked(self, token_BLD: Tensor, time_BL: Tensor, row_N: Tensor, seen_N: Tensor) -> Tensor:
+        """The states of mask tokens, each behind a prefix of its own."""
+        last_N = seen_N + 1  # behind the start token and the events
+        widest = int(last_N.max()) if len(last_N) else 1
+        place_L = torch.arange(widest + 1, device=row_N.device)
+        source_NL = torch.minimum(place_L[None, :], seen_N[:, None])
+        token_NLD = torch.where(
+            (place_L[None, :] == last_N[:, None])[..., None],
+            self.mask_D,
+            token_BLD[row_N[:, None], source_NL],
+        )
+        state_NLD: Tensor = self.backbone(token_NLD, last_N + 1, time_BL[row_N[:, None], source_NL])
+        return state_NLD[torch.arange(len(row_N), device=row_N.device), last_N]

@@ -49,6 +49,7 @@ def _piece(
         scenario_BL=cut(batch.scenario_BL, 0),
         value_BL=cut(batch.value_BL, float("nan")),
         gap_BL=cut(batch.gap_BL, 0),
+        time_BL=cut(batch.time_BL, 0),
         length_B=size_M,
         fresh_B=batch.fresh_B[rows] & (start_M == 0),
         user_B=torch.full_like(batch.user_B[rows], -1),

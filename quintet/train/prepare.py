@@ -147,6 +147,7 @@ class PreparedEvents:
     def __init__(self, tables: TrainingTables, model: QuintetModel, device: torch.device) -> None:
         self.events = tables.events
         self.device = device
+        self.states_a_window = model.states_a_window
         self.gaps = gap_buckets(tables.events)
         self.before: Ints = state_before(tables.events)
         self.features: dict[str, Arrays] = {}
@@ -165,6 +166,8 @@ class PreparedEvents:
         positions = steps_L[None, :] < batch.length_B[:, None]
         # the start of a window cut in the middle is no state of a real history
         positions[:, 0] &= batch.fresh_B
+        if self.states_a_window is not None:
+            positions = some_positions(positions, self.states_a_window)
         rows = batch.event_BL[positions].numpy()
         features = {
             name: _on(as_tensors(arrays, self.before[rows]), self.device)
@@ -174,6 +177,13 @@ class PreparedEvents:
             name: _on(as_tensors(arrays, rows), self.device) for name, arrays in self.labels.items()
         }
         return batch.to(self.device), positions.to(self.device), features, labels
+
+
+def some_positions(positions_BL: Tensor, most: int) -> Tensor:
+    """[B, L] at most ``most`` of the true positions of each row, drawn from torch's generator."""
+    draw_BL = torch.rand(positions_BL.shape).masked_fill(~positions_BL, -1.0)
+    order_BL = draw_BL.argsort(dim=1, descending=True).argsort(dim=1)
+    return positions_BL & (order_BL < most)
 
 
 TaskRows = dict[str, dict[str, Tensor]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +24,14 @@ from .worlds import N_ITEMS, SMALL, model_of, prepared, tables
 DATA = tables()
 EVENTS = DATA.events
 COLD = np.flatnonzero(EVENTS.item_counts() == 0)
-BACKBONE_SETTINGS = {"transformer": SMALL["backbone_settings"], "convolution": {"dropout": 0.0}}
+EVENTS_LENGTH = torch.from_numpy(EVENTS.lengths)
+BACKBONE_SETTINGS = {name: {"dropout": 0.0} for name in BACKBONES.names()}
+BACKBONE_SETTINGS["transformer"] = SMALL["backbone_settings"]
+without = importlib.util.find_spec("transformers") is None
+marks = {"hugging_face": pytest.mark.skipif(without, reason="needs quintet[hf]")}
+every_backbone = pytest.mark.parametrize(
+    "backbone", [pytest.param(name, marks=marks.get(name, ())) for name in BACKBONES.names()]
+)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +119,7 @@ def test_content_alone_serves_too() -> None:
 # ---------------------------------------------------------------- histories
 
 
-@pytest.mark.parametrize("backbone", BACKBONES.names())
+@every_backbone
 def test_alone_equals_in_a_batch(backbone: str) -> None:
     settings = BACKBONE_SETTINGS.get(backbone, {})
     network = perturbed(model_of(DATA, backbone=backbone, backbone_settings=settings))
@@ -209,7 +217,7 @@ def losses_of(network: QuintetModel, data: TrainingTables, windows: Windows) -> 
     )
 
 
-@pytest.mark.parametrize("backbone", BACKBONES.names())
+@every_backbone
 def test_gradients_reach_every_parameter(backbone: str) -> None:
     settings = BACKBONE_SETTINGS.get(backbone, {})
     network = perturbed(model_of(DATA, backbone=backbone, backbone_settings=settings)).train()
@@ -231,19 +239,41 @@ def test_gradients_reach_every_parameter(backbone: str) -> None:
             assert (parameter.grad.abs().sum(1) > 0).all(), name
 
 
-def test_a_state_never_sees_the_event_that_it_predicts(model: QuintetModel) -> None:
-    """Changing the newest event leaves the hidden state that predicts it as it was."""
-    batch = newest(model, EVENTS.users([1]))
-    item_BL = batch.item_BL.clone()
+@every_backbone
+def test_a_state_never_sees_the_event_that_it_predicts(backbone: str) -> None:
+    """Changing the newest event leaves the states before it as they were."""
+    settings = BACKBONE_SETTINGS.get(backbone, {})
+    network = perturbed(model_of(DATA, backbone=backbone, backbone_settings=settings)).eval()
+    batch = newest(network, EVENTS.users([1]))
+    item_BL, time_BL = batch.item_BL.clone(), batch.time_BL.clone()
     item_BL[0, -1] = (item_BL[0, -1] + 1) % 20
+    time_BL[0, -1] += 10**12
+    seen_N = torch.arange(batch.item_BL.shape[1] + 1)
     with torch.no_grad():
-        model_tables = encoded(model.eval())
-        hidden = [
-            model.hidden(b, model_tables, None) for b in (batch, replace(batch, item_BL=item_BL))
-        ]
-    for name in hidden[0]:
-        torch.testing.assert_close(hidden[0][name][:, :-1], hidden[1][name][:, :-1])
-        assert not torch.allclose(hidden[0][name][:, -1], hidden[1][name][:, -1])
+        read = encoded(network)
+        before, after = (
+            network.hidden(b, read, None, torch.zeros_like(seen_N), seen_N)
+            for b in (batch, replace(batch, item_BL=item_BL, time_BL=time_BL))
+        )
+    for name in before:
+        torch.testing.assert_close(before[name][:-1], after[name][:-1], rtol=0, atol=0)
+        assert not torch.allclose(before[name][-1], after[name][-1])
+
+
+def test_one_that_looks_both_ways_trains_on_some_states_of_a_window() -> None:
+    few = {"states_a_window": 3, "dropout": 0.0}
+    network = model_of(DATA, backbone="bidirectional", backbone_settings=few)
+    windows = Windows(EVENTS.offsets[:-1], EVENTS.offsets[1:], np.arange(EVENTS.n_users))
+    torch.manual_seed(0)
+    events = prepared(DATA, network)
+    drawn = [events.batch(windows) for _ in range(40)]
+    for batch, positions, features, _ in drawn:
+        assert positions.sum(1).tolist() == batch.length_B.clamp(max=3).tolist()
+        assert len(next(iter(features["profile"].values()))) == positions.sum()
+    counts = torch.stack([positions for _, positions, _, _ in drawn]).sum(0)
+    real = torch.arange(counts.shape[1]) < EVENTS_LENGTH[:, None]
+    assert (counts[real] > 0).all()
+    assert (counts[~real] == 0).all()
 
 
 def test_switched_off_tasks_are_not_built() -> None:

@@ -43,9 +43,9 @@ class ConvolutionPooling(Backbone):
         self.dropout = Dropout(settings.dropout)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, tokens_BLD: Tensor, length_B: Tensor) -> Tensor:
+    def forward(self, tokens_BLD: Tensor, length_B: Tensor, time_BL: Tensor) -> Tensor:
         """See :meth:`Backbone.forward`."""
-        del length_B  # every part looks back only
+        del length_B, time_BL  # every part looks back only
         tokens_BLD = self.dropout(tokens_BLD)
         tokens_BDL = tokens_BLD.transpose(1, 2)
         local = [
