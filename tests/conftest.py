@@ -8,6 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, settings
+
+# how long an input takes to draw says how busy the machine is, and nothing about the code
+settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("busy")
 
 MARKET = {"n_users": 60, "n_items": 50, "events_per_user": 15}
 TINY: dict[str, Any] = {"model": {"width": 16}, "loop": {"epochs": 1}}
