@@ -18,7 +18,7 @@ import pyarrow as pa
 from quintet.data.dataset import join
 from quintet.data.encode import Encoded, encode
 from quintet.data.frames import EventLog
-from quintet.data.interactions import Interactions, seeded_hash
+from quintet.data.interactions import seeded_hash
 from quintet.data.split import Part, Split
 from quintet.errors import DataError
 
@@ -84,13 +84,6 @@ def read_sessions(
         drawn = long_enough[np.argsort(seeded_hash(long_enough, seed), kind="stable")]
         part[last[drawn[:n_held]]] = Part.VALID
     return encoded, Split(f"sessions, {held_out} held out", encoded.events, part)
-
-
-def training_sessions(split: Split) -> Interactions:
-    """The events of the training file, those held out for validation too: what a refit counts."""
-    of_test = np.zeros(split.events.n_users, np.bool_)
-    of_test[split.events.group()[split.part == Part.TEST]] = True
-    return split.events.select(~of_test[split.events.group()])
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:

@@ -35,6 +35,7 @@ from benchmarks.accuracy.rows import (
     measure_quintet,
 )
 from quintet.config import apply_overrides
+from quintet.data.encode import Encoded
 from quintet.data.split import Split
 from quintet.data.states import repeat_share
 from quintet.metrics import bootstrap_mean, paired_bootstrap
@@ -48,9 +49,9 @@ SHOWN = ("ndcg@10", "hr@10", "ndcg@20", "hr@20")
 
 
 def main() -> None:
-    """Train, rank and write."""
-    arguments = parser().parse_args()
-    console, started = Console(), time.perf_counter()
+    """Read the data set, then :func:`measure` it."""
+    options = parser()
+    arguments = options.parse_args()
     asked = Asked(
         arguments.dataset,
         arguments.items,
@@ -59,7 +60,19 @@ def main() -> None:
         arguments.tie_column,
         arguments.tie_seed,
     )
-    encoded, split = read(asked)
+    measure(*read(asked), arguments, options.prog)
+
+
+def measure(encoded: Encoded, split: Split, arguments: argparse.Namespace, prog: str) -> None:
+    """Train, rank and write.
+
+    Args:
+        encoded: the data set.
+        split: its parts.
+        arguments: the options of :func:`add_training_options`.
+        prog: the command, for the record.
+    """
+    console, started = Console(), time.perf_counter()
     settings = tomllib.loads(arguments.config.read_text(encoding="utf8"))
     config = TrainConfig.model_validate(apply_overrides(settings, arguments.set))
     job = Job(
@@ -75,6 +88,7 @@ def main() -> None:
     if arguments.trials:
         measure_baselines(job, arguments.trials, arguments.targets, measured)
     results = summary(measured, job, arguments, time.perf_counter() - started)
+    results["command"] = f"{prog} {' '.join(sys.argv[1:])}"
     write_results(arguments.out / "results.json", results)
     draw(results, arguments.out / "ndcg.svg")
     console.print(table(results))
@@ -109,6 +123,16 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", type=Path, default=Asked.folder, help=f"folder of names ({FOLDER})"
     )
+    parser.add_argument("--leave-out", nargs="*", default=[], help="columns not read")
+    parser.add_argument("--tie-column", default="asin", help="column that sorts one day's events")
+    parser.add_argument("--tie-seed", type=int, help="shuffle runs of ascending --tie-column first")
+    add_training_options(parser)
+    parser.add_argument("--out", type=Path, default=Path("reports/accuracy"))
+    return parser
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every benchmark that trains quintet and tunes baselines."""
     parser.add_argument("--protocol", choices=["strict", "refit"], default="strict")
     parser.add_argument("--seeds", type=int, default=1, help="how many trainings")
     parser.add_argument("--first-seed", type=int, default=0)
@@ -116,16 +140,13 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--trials", type=int, default=8, help="settings tried of each baseline")
     parser.add_argument("--targets", type=int, default=3000, help="validation targets of a trial")
     parser.add_argument("--ablate", action="store_true", help="rows without a part of the model")
-    parser.add_argument("--leave-out", nargs="*", default=[], help="columns not read")
-    parser.add_argument("--tie-column", default="asin", help="column that sorts one day's events")
-    parser.add_argument("--tie-seed", type=int, help="shuffle runs of ascending --tie-column first")
     parser.add_argument("--config", type=Path, default=CONFIG)
     parser.add_argument("--set", action="append", default=[], help="setting=value, as in train")
-    parser.add_argument("--out", type=Path, default=Path("reports/accuracy"))
-    return parser
 
 
-def summary(measured: Measured, job: Job, arguments: Any, seconds: float) -> dict[str, Any]:
+def summary(
+    measured: Measured, job: Job, arguments: argparse.Namespace, seconds: float
+) -> dict[str, Any]:
     """Figures over users, each user averaged over the seeds first."""
     per_user = {
         row: {m: np.mean([run.per_user[m] for run in own], axis=0) for m in own[0].per_user}
@@ -164,7 +185,6 @@ def summary(measured: Measured, job: Job, arguments: Any, seconds: float) -> dic
         "seconds": {stage: float(np.mean(own)) for stage, own in measured.seconds.items()}
         | {"everything": seconds},
         **environment(),
-        "command": "python -m benchmarks.accuracy " + " ".join(sys.argv[1:]),
     }
 
 

@@ -28,6 +28,8 @@ from quintet.nn.tasks.base import as_tensors
 from quintet.nn.tasks.interaction import Interaction
 
 HISTORIES_PER_BLOCK = 256
+#: scores of one kind of evidence held at once: large catalogues take fewer histories a block
+CELLS_PER_BLOCK = 1 << 22
 RECENT = 10
 
 
@@ -254,8 +256,9 @@ class EvidenceBuilder:
         The shortest come first, so that a block holds little padding.
         """
         order = np.argsort(histories.lengths, kind="stable")
-        for start in range(0, histories.n_users, HISTORIES_PER_BLOCK):
-            rows = order[start : start + HISTORIES_PER_BLOCK]
+        step = min(HISTORIES_PER_BLOCK, max(1, CELLS_PER_BLOCK // max(histories.n_items, 1)))
+        for start in range(0, histories.n_users, step):
+            rows = order[start : start + step]
             yield rows, histories.users(rows)
 
 

@@ -66,8 +66,14 @@ def refit(
 
 
 def with_validation(split: Split) -> Split:
-    """The same events with those of the validation among the training events."""
-    part = np.where(split.part == Part.VALID, np.int8(Part.TRAIN), split.part)
+    """The same events with those of the validation among the training events.
+
+    Of a user who was held out whole, what stood as mere history before the targets is learned too.
+    """
+    events, part = split.events, split.part.copy()
+    held_out_U = np.bincount(events.group()[part == Part.VALID], minlength=events.n_users) > 0
+    was_history = (part == Part.HISTORY) & held_out_U[events.group()]
+    part[(part == Part.VALID) | was_history] = Part.TRAIN
     return replace(split, part=part)
 
 

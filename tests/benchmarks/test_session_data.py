@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.session_data import read_sessions, training_sessions
+from benchmarks.session_data import read_sessions
 from quintet.data.split import Part
 from quintet.errors import DataError
+from quintet.train.refit import with_validation
 
 TRAIN = "a b a\nc d\n\nb c d e\na c b\n"
 TEST = "b a\ta\nb\ta\n"
@@ -49,9 +50,9 @@ def test_of_drawn_sessions_the_last_event_is_held_out(tmp_path: Path) -> None:
     }
 
 
-def test_a_refit_counts_the_training_file_and_nothing_else(tmp_path: Path) -> None:
+def test_a_refit_learns_the_training_file_and_nothing_else(tmp_path: Path) -> None:
     _, split = read_sessions(*files(tmp_path), valid=0.7)
-    assert training_sessions(split).lengths.tolist() == [3, 2, 4, 3, 0, 0]
+    assert with_validation(split).train.lengths.tolist() == [3, 2, 4, 3, 0, 0]
     assert split.train.lengths.tolist() == [3, 2, 0, 0, 0, 0]
 
 
