@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,8 @@ from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats, Interactions
 from quintet.data.vocab import Vocabulary
 from quintet.errors import CorruptBundleError
-from quintet.memory.base import MEMORIES, Memory
+from quintet.memory.base import Memory
+from quintet.memory.channel import evidence_memory
 from quintet.nn.calibration import Calibration
 from quintet.nn.content import ContentEncoder, to_device
 from quintet.nn.fusion import Fusion, FusionConfig
@@ -193,7 +194,7 @@ class Trained:
             model=model.to(device),
             fusion=fusion.to(device),
             calibration=calibration.to(device),
-            memories=_memories(run["memories"], files.arrays["memories"]),
+            memories=_memories(run["memories"], files.arrays["memories"], shape.behaviours),
             users=users,
             items=items,
             item_table=item_table,
@@ -250,13 +251,15 @@ def _under(arrays: Arrays, prefix: str) -> Arrays:
     return {key[len(prefix) :]: value for key, value in arrays.items() if key.startswith(prefix)}
 
 
-def _memories(configs: Mapping[str, Any], arrays: Arrays) -> dict[str, Memory]:
-    memories = {}
-    for name, settings in configs.items():
-        part = MEMORIES.get(name)
-        memory = part(build(part.Config, settings, f"run.json: memories.{name}"))
-        memories[name] = memory.load_state(_under(arrays, f"{name}."))
-    return memories
+def _memories(
+    configs: Mapping[str, Any], arrays: Arrays, behaviours: Sequence[str]
+) -> dict[str, Memory]:
+    return {
+        name: evidence_memory(name, settings, behaviours, "run.json: memories").load_state(
+            _under(arrays, f"{name}.")
+        )
+        for name, settings in configs.items()
+    }
 
 
 def _event_table(events: Interactions) -> pa.Table:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from quintet.config import Config, build
+from quintet.config import Config
 from quintet.data.encode import Encoded
 from quintet.data.feature_encoder import FeatureEncoder
 from quintet.data.interactions import Interactions, Ints, seeded_hash
@@ -21,7 +21,8 @@ from quintet.data.schema import infer_types
 from quintet.data.split import Split
 from quintet.data.states import repeat_share
 from quintet.errors import ConfigError, DataError
-from quintet.memory.base import MEMORIES, Memory
+from quintet.memory.base import Memory
+from quintet.memory.channel import evidence_memory, part_name
 from quintet.metrics import rank_of_target
 from quintet.nn.fusion import FusionConfig
 from quintet.nn.model import ModelConfig, QuintetModel
@@ -264,18 +265,16 @@ def fit_memories(config: TrainConfig, tables: TrainingTables) -> dict[str, Memor
     """The configured memories, counted on training events."""
     memories = {}
     for name, settings in config.memories.items():
-        if name in DENSE_PRODUCTS and tables.events.n_items > config.most_items_for_dense:
+        memory = evidence_memory(name, settings, tables.behaviours)
+        part = part_name(name)
+        if part in DENSE_PRODUCTS and tables.events.n_items > config.most_items_for_dense:
             continue
-        if name == "repeat" and masks_history(tables.events):
+        if part == "repeat" and masks_history(tables.events):
             continue
-        part = MEMORIES.get(name)
-        if not part.evidence:
-            raise ConfigError(f"memory {name!r} is a baseline and cannot stand in the fused model")
-        memory = part(build(part.Config, settings, f"memories.{name}"))
         try:
             memories[name] = memory.fit(tables.events, tables.items)
         except DataError:
-            if not part.scores_cold_items:
+            if not memory.scores_cold_items:
                 raise
             # a memory of attributes has nothing to say where items have none
     return memories

@@ -42,12 +42,15 @@ def random_log(
     n_events = int(lengths.sum())
     value = rng.integers(1, 6, n_events).astype(np.float32)
     value[rng.random(n_events) < (0.2 if values else 1.0)] = np.nan
+    item = rng.zipf(1.5, n_events) % (n_items - unseen)
+    time = rng.integers(0, 90 * 86_400, n_events) * 1_000_000
     return Interactions.build(
         np.repeat(np.arange(n_users), lengths),
-        rng.zipf(1.5, n_events) % (n_items - unseen),
+        item,
         n_users=n_users,
         n_items=n_items,
-        time=rng.integers(0, 90 * 86_400, n_events) * 1_000_000,
+        time=time,
+        behaviour=rng.integers(0, 3, n_events),
         value=value,
     )
 
