@@ -128,6 +128,18 @@ class Quintet:
         """The items nearest to one."""
         return self.recommender.similar(item, k)
 
+    def session(self, items: Sequence[Any], k: int = 10, **options: Any) -> list[Recommendation]:
+        """The best ``k`` items after those of an anonymous session; see :meth:`Related.session`."""
+        return self.recommender.related.session(items, k, **options)
+
+    def bought_together(self, item: Any, k: int = 10, **options: Any) -> list[dict[str, Any]]:
+        """What shares baskets with an item; see :meth:`Related.bought_together`."""
+        return self.recommender.related.bought_together(item, k, **options)
+
+    def next_basket(self, user: Any, k: int | None = None, **options: Any) -> list[dict[str, Any]]:
+        """What a user's next basket holds; see :meth:`Related.next_basket`."""
+        return self.recommender.related.next_basket(user, k, **options)
+
     def evaluate(self, ks: Sequence[int] = (5, 10, 20)) -> dict[str, Any]:
         """Metrics with intervals on the held-out newest events, through the same recommender.
 

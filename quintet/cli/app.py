@@ -13,8 +13,10 @@ from quintet.cli import (
     evaluate,
     keys,
     recommend,
+    related,
     serve,
     settings,
+    slate,
     train,
     tune,
 )
@@ -59,6 +61,11 @@ app.command(rich_help_panel="Ask", epilog=recommend.EXAMPLES)(recommend.recommen
 app.command(rich_help_panel="Ask", epilog=answer.PREDICT_EXAMPLES)(answer.predict)
 app.command(rich_help_panel="Ask", epilog=answer.PROFILE_EXAMPLES)(answer.profile)
 app.command(rich_help_panel="Ask", epilog=answer.SIMILAR_EXAMPLES)(answer.similar)
+app.command(rich_help_panel="Ask", epilog=related.SESSION_EXAMPLES)(related.session)
+app.command(rich_help_panel="Ask", epilog=related.TOGETHER_EXAMPLES)(related.together)
+app.command(rich_help_panel="Ask", epilog=related.BASKET_EXAMPLES)(related.basket)
+app.command(rich_help_panel="Ask", epilog=slate.SLATE_EXAMPLES)(slate.slate)
+app.command(rich_help_panel="Ask", epilog=slate.RULES_EXAMPLES)(slate.rules)
 app.command(rich_help_panel="Serve", epilog=serve.EXAMPLES)(serve.serve)
 app.add_typer(keys.app, name="keys", rich_help_panel="Serve")
 app.command(rich_help_panel="Help", epilog=doctor.EXAMPLES)(doctor.doctor)

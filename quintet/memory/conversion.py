@@ -104,7 +104,7 @@ class Conversion(Counted):
     def _explain(self, history: Interactions, item: int) -> Floats:
         own = (history.item == item) & (history.behaviour != self._target)
         score = float(self._sparse_score(history)[0, item])
-        return (own * score / max(int(own.sum()), 1)).astype(np.float32)
+        return np.asarray(own * (score / max(int(own.sum()), 1)), np.float32)
 
     def present(self) -> None:
         """All items: whichever stands in a history may convert."""

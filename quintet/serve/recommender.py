@@ -26,6 +26,7 @@ from quintet.serve.slate import mixed_slate
 from quintet.serve.trained import Trained
 
 if TYPE_CHECKING:
+    from quintet.serve.related import Related
     from quintet.serve.slate.answer import SlateAnswer, Slates
     from quintet.serve.slate.rules import RuleSet
     from quintet.serve.slate.slate import SlateConfig
@@ -148,7 +149,7 @@ class Recommender:
         allowed_I = self._allowed(scenario, candidates)
         histories = self.histories(users)
         depth = max(10 * k, 50) if slate else k
-        mask = self.trained.run.get("mask_history", True) if exclude_seen is None else exclude_seen
+        mask = self.masks(exclude_seen)
         ranked = self.scorer.rank(histories, depth, mask_history=mask, allowed_I=allowed_I)
         basis = self._basis(users, histories)
         answers: list[Recommendation] = []
@@ -164,6 +165,13 @@ class Recommender:
                     Recommendation(user, item_id, float(score), rank, basis[row], label, why)
                 )
         return answers
+
+    @cached_property
+    def related(self) -> Related:
+        """Lists for anonymous sessions, of things bought together, and for the next basket."""
+        from quintet.serve.related import Related
+
+        return Related(self)
 
     @cached_property
     def slates(self) -> Slates:
@@ -221,6 +229,12 @@ class Recommender:
             account=account,
             seed=seed,
         )
+
+    def masks(self, exclude_seen: bool | None) -> bool:
+        """Whether items of the history are left out: as asked, else as the training log tells."""
+        if exclude_seen is not None:
+            return exclude_seen
+        return bool(self.trained.run.get("mask_history", True))
 
     def _choose(
         self, one: Interactions, ranked: Ranked, row: int, k: int, slate: bool

@@ -1,0 +1,88 @@
+"""The commands that list by session, by basket and under rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quintet.serve.recommender import Recommender
+from tests.cli.running import done, quintet
+
+RULES = """
+[[rule]]
+name = "two of a kind"
+kind = "one_per"
+attribute = "category"
+most = 2
+
+[[rule]]
+name = "not again"
+kind = "seen"
+"""
+
+
+@pytest.fixture(scope="module")
+def recommender(bundle: Path) -> Recommender:
+    return Recommender.load(bundle)
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    path = tmp_path / "rules.toml"
+    path.write_text(RULES)
+    return path
+
+
+def test_a_session_and_a_basket_say_what_the_library_says(bundle, recommender) -> None:
+    one, other = recommender.trained.items.ids([0, 1])
+    rows = done("session", bundle, one, other, "--k", 4, "--format", "json").json
+    best = recommender.related.session([one, other], 4)
+    assert [row["item_id"] for row in rows] == [answer.item_id for answer in best]
+    rows = done("together", bundle, one, "--by", "view", "--format", "json").json
+    assert rows == recommender.related.bought_together(one, 10, behaviour="view")
+    user = recommender.trained.users.ids([0])[0]
+    rows = done("basket", bundle, user, "--k", 3, "--format", "json").json
+    assert rows == recommender.related.next_basket(user, 3)
+    assert one in done("together", bundle, one).out
+
+
+def test_a_slate_names_the_rule_that_moved_an_item(bundle, rules, recommender) -> None:
+    users = recommender.trained.users.ids(range(5))
+    answers = done("slate", bundle, *users, "--rules", rules, "--format", "json").json
+    assert [one["user_id"] for one in answers] == users
+    category = dict(
+        zip(
+            recommender.trained.items.ids(range(len(recommender.trained.items))),
+            recommender.trained.item_table["category"].to_pylist(),
+            strict=True,
+        )
+    )
+    for answer in answers:
+        kinds = [category[item["item_id"]] for item in answer["items"]]
+        assert all(kinds.count(kind) <= 2 for kind in kinds)
+    moved = {m["rule"] for a in answers for i in a["items"] for m in i["moved_by"]}
+    assert "two of a kind" in moved
+
+
+def test_a_dry_run_prices_every_rule(bundle, rules) -> None:
+    found = done("rules", bundle, rules, "--people", 20, "--k", 5, "--format", "json").json
+    assert [row["rule"] for row in found["rules"]] == ["two of a kind", "not again"]
+    for row in found["rules"]:
+        assert row["lost"] >= 0
+        assert 0 <= row["slates_changed"] <= 1
+        assert -1 <= row["ndcg_change"] <= 1
+    assert "two of a kind" in done("rules", bundle, rules, "--people", 5).out
+
+
+def test_rules_that_clash_are_both_named(bundle, tmp_path, recommender) -> None:
+    item = recommender.trained.items.ids([0])[0]
+    path = tmp_path / "clash.toml"
+    path.write_text(
+        f'[[rule]]\nname = "hero"\nkind = "pin"\nitem = "{item}"\nposition = 1\n'
+        f'[[rule]]\nname = "recall"\nkind = "block"\nitems = ["{item}"]\n'
+    )
+    run = quintet("rules", bundle, path)
+    assert run.code == 10
+    assert "hero" in run.err
+    assert "recall" in run.err
