@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from quintet.cli.console import Format, emit, grid, say, show
@@ -109,6 +108,8 @@ def tried(
     recommender: Recommender, kept: RuleSet, k: int, people: int
 ) -> tuple[Sequence[Request], Metric]:
     """Requests of some users just before their newest event, and NDCG of that event."""
+    import numpy as np
+
     from quintet.data.interactions import seeded_hash
     from quintet.metrics import ndcg
     from quintet.serve.slate.slate import SlateConfig
