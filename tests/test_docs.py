@@ -50,7 +50,7 @@ def test_the_pages_code_runs(page: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(script)],
         cwd=work,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},  # this tree's code
         capture_output=True,
         text=True,
         timeout=240,
