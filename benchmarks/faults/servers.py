@@ -89,6 +89,39 @@ class PostgresServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class NatsServer:
+    """``nats-server`` with JetStream in a folder."""
+
+    binary = shutil.which("nats-server")
+    missing = "not run: no nats-server"
+
+    def __init__(self) -> None:
+        self.folder = Path(mkdtemp(prefix="quintet-nats-"))
+        self.port = free_port()
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        """Start, or start again after :meth:`kill`."""
+        words = ["-a", "127.0.0.1", "-p", self.port, "-js", "-sd", self.folder]
+        command = [str(word) for word in (self.binary, *words)]
+        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        wait_for_port(self.port)
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        """Stop and remove the folder."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+Server = RedisServer | PostgresServer | NatsServer
+
+
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as probe:
@@ -127,7 +160,7 @@ def wait_until_ready(url: str) -> None:
 
 
 @contextmanager
-def running(kind: type[RedisServer] | type[PostgresServer]) -> Iterator[Any]:
+def running(kind: type[Server]) -> Iterator[Any]:
     """A server for a while."""
     server = kind()
     try:

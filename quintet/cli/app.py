@@ -8,6 +8,7 @@ import typer
 
 from quintet.cli import (
     answer,
+    consume,
     data,
     doctor,
     evaluate,
@@ -67,5 +68,6 @@ app.command(rich_help_panel="Ask", epilog=related.BASKET_EXAMPLES)(related.baske
 app.command(rich_help_panel="Ask", epilog=slate.SLATE_EXAMPLES)(slate.slate)
 app.command(rich_help_panel="Ask", epilog=slate.RULES_EXAMPLES)(slate.rules)
 app.command(rich_help_panel="Serve", epilog=serve.EXAMPLES)(serve.serve)
+app.command(rich_help_panel="Serve", epilog=consume.EXAMPLES)(consume.consume)
 app.add_typer(keys.app, name="keys", rich_help_panel="Serve")
 app.command(rich_help_panel="Help", epilog=doctor.EXAMPLES)(doctor.doctor)
