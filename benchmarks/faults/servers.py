@@ -20,7 +20,7 @@ class RedisServer:
     """``redis-server`` (or ``valkey-server``) that flushes every write."""
 
     binary = shutil.which("redis-server") or shutil.which("valkey-server")
-    missing = "not run: no redis-server"
+    missing = "no redis-server"
 
     def __init__(self) -> None:
         self.folder = Path(mkdtemp(prefix="quintet-redis-"))
@@ -51,7 +51,7 @@ class PostgresServer:
     """``postgres`` in a fresh cluster; a user of its own where tests run as root."""
 
     binary = shutil.which("postgres") and shutil.which("initdb")
-    missing = "not run: no postgres and initdb"
+    missing = "no postgres and initdb"
 
     def __init__(self) -> None:
         self.folder = Path(mkdtemp(prefix="quintet-postgres-"))
@@ -93,7 +93,7 @@ class NatsServer:
     """``nats-server`` with JetStream in a folder."""
 
     binary = shutil.which("nats-server")
-    missing = "not run: no nats-server"
+    missing = "no nats-server"
 
     def __init__(self) -> None:
         self.folder = Path(mkdtemp(prefix="quintet-nats-"))

@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.faults.tally import Tally
 from benchmarks.faults.worker import record
 from quintet.store import Journal
 
@@ -67,30 +68,21 @@ class WriterProcess:
 
 
 @dataclass
-class Tally:
-    """What a fault did.
+class Audit:
+    """Compares journals with what writers were told, round by round.
 
     Attributes:
-        name: of the fault.
-        tried: rounds.
-        survived: rounds after which everything acknowledged was there, once.
-        lost: acknowledged records that were not there.
-        doubled: records that were there twice.
-        acknowledged: records in all.
-        notes: for the line's end.
+        tally: gets the rounds.
+        doubled: records that stood twice.
+        acknowledged: records of the largest round.
     """
 
-    name: str
-    tried: int = 0
-    survived: int = 0
-    lost: int = 0
+    tally: Tally
     doubled: int = 0
     acknowledged: int = 0
-    notes: list[str] = field(default_factory=list)
-    not_run: str = ""
 
-    def check(self, journal: Journal, acknowledged: set[int]) -> None:
-        """One round: compare a journal with what was acknowledged."""
+    def check(self, journal: Journal, acknowledged: set[int], *, ok: bool = True) -> None:
+        """One round: everything acknowledged is there, as it was, and nothing is there twice."""
         held = [entry.record for entry in journal.read()]
         ids = [one.record_id for one in held]
         expected = {number: record(number) for number in acknowledged}
@@ -98,31 +90,16 @@ class Tally:
         lost = sum(there.get(f"n{number}") != one for number, one in expected.items())
         doubled = len(ids) - len(set(ids))
         problems = journal.verify().problems
-        self.notes += problems[:3]
-        self.count(lost, doubled, ok=not problems)
-        self.acknowledged = max(self.acknowledged, len(acknowledged))
-
-    def count(self, lost: int, doubled: int = 0, *, ok: bool = True) -> None:
-        """One round, by numbers."""
-        self.tried += 1
-        self.lost += lost
         self.doubled += doubled
-        self.survived += ok and not lost and not doubled
+        self.acknowledged = max(self.acknowledged, len(acknowledged))
+        good = ok and not doubled and not problems
+        self.tally.count(lost, ok=good, trouble="; ".join(problems[:2]))
 
-    @property
-    def passed(self) -> bool:
-        """Whether every round that ran was survived."""
-        return bool(self.not_run) or (self.tried > 0 and self.survived == self.tried)
-
-    def line(self) -> str:
-        """The line that is printed."""
-        if self.not_run:
-            return f"{self.name}: {self.not_run}"
-        end = f" ({'; '.join(self.notes)})" if self.notes else ""
-        return (
-            f"{self.name}: tried {self.tried}, survived {self.survived}, lost {self.lost}, "
-            f"doubled {self.doubled}, acknowledged {self.acknowledged}{end}"
-        )
+    def done(self, *notes: str) -> Tally:
+        """The tally, with the figures as notes."""
+        figures = f"doubled {self.doubled}, acknowledged {self.acknowledged:,}"
+        self.tally.notes[:0] = [figures, *notes]
+        return self.tally
 
 
 def build_shim(folder: Path) -> Path | None:

@@ -12,6 +12,7 @@ from quintet.cli import (
     data,
     doctor,
     evaluate,
+    journal,
     keys,
     recommend,
     related,
@@ -69,5 +70,6 @@ app.command(rich_help_panel="Ask", epilog=slate.SLATE_EXAMPLES)(slate.slate)
 app.command(rich_help_panel="Ask", epilog=slate.RULES_EXAMPLES)(slate.rules)
 app.command(rich_help_panel="Serve", epilog=serve.EXAMPLES)(serve.serve)
 app.command(rich_help_panel="Serve", epilog=consume.EXAMPLES)(consume.consume)
+app.add_typer(journal.app, name="journal", rich_help_panel="Serve")
 app.add_typer(keys.app, name="keys", rich_help_panel="Serve")
 app.command(rich_help_panel="Help", epilog=doctor.EXAMPLES)(doctor.doctor)

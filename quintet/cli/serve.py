@@ -50,6 +50,14 @@ def serve(
     drain: Annotated[
         int, typer.Option(min=0, metavar="SECONDS", help="For requests under way at SIGTERM.")
     ] = 30,
+    backup: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="For POST /v1/backups; by default STATE/backup."),
+    ] = None,
+    backup_keys: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Copy the keys there with each backup; keep it apart."),
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", metavar="", help="No line in the log for every request.")
     ] = False,
@@ -74,6 +82,8 @@ def serve(
         waiting=waiting,
         drain_seconds=drain,
         access_log=not quiet,
+        backup=str(backup.absolute()) if backup is not None else "",
+        backup_keys=str(backup_keys.absolute()) if backup_keys is not None else "",
     )
     options.check()
     if keys is None:

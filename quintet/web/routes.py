@@ -14,6 +14,7 @@ from quintet.web.api import JSON, NDJSON, Call, Route
 from quintet.web.problems import Unfit, fitted
 from quintet.web.strict import read_json
 from quintet.web.swapping import Swapper
+from quintet.web.upkeep import BackupIn, BackupOut, backup
 
 RESULT = dict[str, Any]
 
@@ -168,6 +169,11 @@ async def model(call: Call) -> RESULT:
 async def swap_model(call: Call) -> RESULT:
     """Serve another bundle."""
     return await Swapper(call.service).swap(call.body.name, rollback=call.body.rollback)
+
+
+async def make_backup(call: Call) -> RESULT:
+    """Back up the journal."""
+    return await backup(call.service)
 
 
 # ---------------------------------------------------------------- health
@@ -356,6 +362,16 @@ ROUTES = [
         "Serve another bundle, or the one before",
         body=m.ModelIn,
         examples={"swap": {"name": "bundle-2"}, "back": {"rollback": True}},
+    ),
+    Route(
+        "POST",
+        "/v1/backups",
+        "admin",
+        make_backup,
+        BackupOut,
+        "Write a backup of the journal where the service was told to",
+        body=BackupIn,
+        examples={"now": {}},
     ),
     Route("GET", "/health/live", "public", live, m.HealthOut, "The process answers"),
     Route("GET", "/health/ready", "public", ready, m.HealthOut, "Traffic may come"),

@@ -27,7 +27,7 @@ from quintet.store import open_store
 from quintet.web.app import create_app
 from quintet.web.experiments import Experiments
 from quintet.web.live import Holder
-from quintet.web.protocol import LimitedProtocol, Limits, limited
+from quintet.web.protocol import Limits, limited
 from quintet.web.security import Gatekeeper, read_keys
 from quintet.web.service import Service, Settings
 from quintet.web.swapping import Swapper
@@ -53,6 +53,8 @@ class Options:
         waiting: requests under way at once in each; above, they are turned away.
         drain_seconds: that requests under way are given when the server is told to stop.
         access_log: whether every request is a line of the log.
+        backup: folder of backups; in ``state`` when empty.
+        backup_keys: file that the keys are copied to with each backup; empty for no copy.
         limits: of one request.
     """
 
@@ -66,6 +68,8 @@ class Options:
     waiting: int = 256
     drain_seconds: int = 30
     access_log: bool = True
+    backup: str = ""
+    backup_keys: str = ""
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
@@ -114,7 +118,11 @@ def build_app(options: Options) -> FastAPI:
         holder,
         open_store(options.store or state / "journal"),
         Experiments(state / "experiments.json", holder.keep_beside),
-        settings=Settings(waiting=options.waiting),
+        settings=Settings(
+            waiting=options.waiting,
+            backup_folder=options.backup,
+            backup_keys=options.backup_keys,
+        ),
         log=log,
     )
     keeper = Gatekeeper(Path(options.keys) if options.keys else None, options.workers)
@@ -160,23 +168,26 @@ async def _reload(service: Service) -> None:
         await Swapper(service).swap(None)
 
 
-def worker_app() -> FastAPI:
+def worker(listening: socket.socket) -> None:
     """What every worker process runs; see :data:`OPTIONS`."""
     options = Options.read(os.environ[OPTIONS])
-    LimitedProtocol.limits = options.limits
-    return build_app(options)
+    _run(options, build_app(options), listening)
+
+
+def _run(options: Options, app: FastAPI, listening: socket.socket) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises the signal again when it has drained: that is a good end
+        signal.signal(number, lambda *_: sys.exit(0))
+    uvicorn.Server(uvicorn_config(options, app)).run(sockets=[listening])
 
 
 def uvicorn_config(options: Options, app: Any) -> uvicorn.Config:
     """Settings of uvicorn: our protocol, our log, nothing that tells who we are."""
     return uvicorn.Config(
         app,
-        factory=isinstance(app, str),
         host=options.host,
         port=options.port,
-        workers=options.workers,
-        # workers are handed the class by its name, and set its limits themselves
-        http=LimitedProtocol if isinstance(app, str) else limited(options.limits),
+        http=limited(options.limits),
         ws="none",
         loop="uvloop",
         log_level="warning",
@@ -201,23 +212,32 @@ def serve(options: Options) -> None:
     options.check()
     log = Log()
     if options.workers == 1:
-        config = uvicorn_config(options, build_app(options))
-        listening = config.bind_socket()
+        app, listening = build_app(options), _listening(options)
         _announce(log, options, listening)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # uvicorn raises the signal again when it has drained: that is a good end
-            signal.signal(number, lambda *_: sys.exit(0))
-        uvicorn.Server(config).run(sockets=[listening])
+        _run(options, app, listening)
         return
-    from uvicorn.supervisors import Multiprocess
+    from quintet.web.workers import Supervisor
 
+    listening = _listening(options)
     with tempfile.TemporaryDirectory(prefix="quintet-metrics-") as folder:
         os.environ[OPTIONS] = options.text()
         os.environ[MULTIPROCESS] = folder
-        config = uvicorn_config(options, "quintet.web.server:worker_app")
-        listening = config.bind_socket()
         _announce(log, options, listening)
-        Multiprocess(config, sockets=[listening]).run()
+        code = Supervisor(worker, listening, options.workers, options.drain_seconds, log).run()
+    sys.exit(code)
+
+
+def _listening(options: Options) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    made = socket.socket(family)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((options.host, options.port))
+    except OSError as error:
+        raise ConfigError(
+            f"--host, --port: {error.strerror}: {options.host}:{options.port}"
+        ) from None
+    return made
 
 
 def _announce(log: Log, options: Options, listening: socket.socket) -> None:

@@ -7,6 +7,7 @@ builds (new bundles, new items). The journal has threads of its own. Nothing blo
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,11 +38,15 @@ class Settings:
         batch: lists made in one go, at most.
         waiting: requests under way at once; above, they are turned away at once.
         seed: of the draws; fresh every time when absent.
+        backup_folder: of the backups; ``backup`` in the state folder when empty.
+        backup_keys: file that the keys are copied to with each; not copied when empty.
     """
 
     batch: int = 32
     waiting: int = 256
     seed: int | None = None
+    backup_folder: str = ""
+    backup_keys: str = ""
 
 
 class Service:
@@ -78,6 +83,7 @@ class Service:
         await self.build(self.builder.follow)
         await self.record([journaling.deployment(self.holder.live)])
         self.metrics.loaded.set(time.time())
+        self.log.write("ready", process=os.getpid(), model=self.holder.live.version)
 
     async def close(self) -> None:
         """Let the threads end their work, then close the journal."""

@@ -14,7 +14,13 @@ from typing import Any, ClassVar
 import aiokafka
 import pytest
 
-REAL = {"AIOKafkaConsumer": aiokafka.AIOKafkaConsumer, "AIOKafkaProducer": aiokafka.AIOKafkaProducer}
+REAL = {
+    "AIOKafkaConsumer": aiokafka.AIOKafkaConsumer,
+    "AIOKafkaProducer": aiokafka.AIOKafkaProducer,
+}
+    "AIOKafkaConsumer": aiokafka.AIOKafkaConsumer,
+    "AIOKafkaProducer": aiokafka.AIOKafkaProducer,
+}
 
 
 class Cluster:

@@ -1,7 +1,7 @@
 """Kafka: one event a message, as JSON. **Not tested against a broker**, only against its client.
 
-A group has one place in each partition. It moves on to the first message that is not dealt with yet,
-so a consumer that dies has that one, and all behind it, read again.
+A group has one place in each partition. It moves on to the first message that is not dealt with
+yet, so a consumer that dies has that one, and all behind it, read again.
 """
 
 from __future__ import annotations
@@ -70,9 +70,7 @@ class Kafka(Broker):
             place, offset = message.handle
             newest[place] = max(newest.get(place, 0), offset + 1)
             self._open.get(place, set()).discard(offset)
-        places = {
-            place: min(self._open.get(place) or [behind]) for place, behind in newest.items()
-        }
+        places = {place: min(self._open.get(place) or [behind]) for place, behind in newest.items()}
         async with self._connected() as reading:
             await reading.commit(places)
 
