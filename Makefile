@@ -1,4 +1,4 @@
-# make install | demo | check | test | bench | clean. Needs Python 3.11 or newer as python3.
+# make install | demo | check | test | fault | fault-long | bench | clean. Needs Python 3.11 or newer as python3.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test bench clean
+.PHONY: help install demo check test fault fault-long bench clean
 
 help:
 	@sed -n '1s/^# //p' Makefile
@@ -38,6 +38,13 @@ check: install
 
 test: check
 	@$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# what the service survives; servers that are not installed print "not run"
+fault: install
+	@$(THREADS) $(BIN)/python -m benchmarks.faults
+
+fault-long: install
+	@$(THREADS) $(BIN)/python -m benchmarks.faults --long
 
 bench:
 	@echo "each prints its options with --help:"

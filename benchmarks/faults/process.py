@@ -17,7 +17,8 @@ import httpx
 
 QUINTET = [sys.executable, "-c", "from quintet.cli import main; main()"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-PATIENCE = 120.0
+#: for what takes seconds on a quiet machine
+PATIENCE = 300.0
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE, every: float = 0.02) -> float:
@@ -66,14 +67,22 @@ class Serving:
             self.process = subprocess.Popen(
                 [*QUINTET, *map(str, words)], stderr=log, env=ENVIRONMENT
             )
-        wait_for(lambda: self.process.poll() is not None or self.lines("listening"))
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        try:
+            self.port = self._listening()
+            self.url = f"http://127.0.0.1:{self.port}"
+            self.http = httpx.Client(base_url=self.url, timeout=30, headers=headers)
+            wait_for(self.is_ready)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _listening(self) -> int:
+        """The port, once it says so."""
+        wait_for(lambda: self.process.poll() is not None or self.lines("listening"), every=0.1)
         if self.process.poll() is not None:
             raise RuntimeError(f"quintet serve ended: {self.log()[-500:]}")
-        self.port = int(self.lines("listening")[0]["port"])
-        self.url = f"http://127.0.0.1:{self.port}"
-        headers = {"authorization": f"Bearer {key}"} if key else {}
-        self.http = httpx.Client(base_url=self.url, timeout=30, headers=headers)
-        wait_for(self.is_ready)
+        return int(self.lines("listening")[0]["port"])
 
     def __enter__(self) -> Self:
         return self

@@ -21,6 +21,7 @@ from quintet.cli import (
     slate,
     train,
     tune,
+    update,
 )
 
 app = typer.Typer(
@@ -58,6 +59,7 @@ app.add_typer(data.app, name="data", rich_help_panel="Prepare")
 app.command(rich_help_panel="Prepare", epilog=settings.EXAMPLES)(settings.settings)
 app.command(rich_help_panel="Train and measure", epilog=train.EXAMPLES)(train.train)
 app.command(rich_help_panel="Train and measure", epilog=tune.EXAMPLES)(tune.tune)
+app.command(rich_help_panel="Train and measure", epilog=update.EXAMPLES)(update.update)
 app.command(rich_help_panel="Train and measure", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command(rich_help_panel="Ask", epilog=recommend.EXAMPLES)(recommend.recommend)
 app.command(rich_help_panel="Ask", epilog=answer.PREDICT_EXAMPLES)(answer.predict)

@@ -59,8 +59,13 @@ class Supervisor:
     def run(self) -> int:
         """Until SIGTERM or SIGINT; SIGHUP is passed on. Gives the exit code."""
         told, tell = self._context.Pipe(duplex=False)
+
+        def pass_on(number: int, frame: object) -> None:
+            del frame
+            tell.send(number)
+
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda number, _, tell=tell: tell.send(number))
+            signal.signal(number, pass_on)
         for place in range(len(self._workers)):
             self._start(place)
         while not self._stopping:
@@ -69,7 +74,7 @@ class Supervisor:
                 if event is told:
                     self._obey(told)
                 else:
-                    self._replace(by_sentinel[event])  # type: ignore[index]
+                    self._replace(by_sentinel[event])
         return self._end()
 
     def _start(self, place: int) -> None:

@@ -18,9 +18,6 @@ REAL = {
     "AIOKafkaConsumer": aiokafka.AIOKafkaConsumer,
     "AIOKafkaProducer": aiokafka.AIOKafkaProducer,
 }
-    "AIOKafkaConsumer": aiokafka.AIOKafkaConsumer,
-    "AIOKafkaProducer": aiokafka.AIOKafkaProducer,
-}
 
 
 class Cluster:
