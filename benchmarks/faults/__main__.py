@@ -9,7 +9,7 @@ itself.
 
     python -m benchmarks.faults              # all of it, in under 12 minutes on two cores
     python -m benchmarks.faults --long       # with the whole fuzz and a soak of five minutes
-    python -m benchmarks.faults --only swaps,bodies   # some of them
+    python -m benchmarks.faults --only swaps,bodies  # some of them
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -19,7 +19,11 @@ from rich.text import Text
 from quintet.cli.console import Format, emit, plain
 from quintet.cli.options import Output, examples
 
-EXAMPLES = examples("quintet doctor", "quintet doctor --format json")
+EXAMPLES = examples(
+    "quintet doctor",
+    "quintet doctor --format json",
+    "quintet doctor --service http://127.0.0.1:8080",
+)
 OLDEST_PYTHON = (3, 11)
 #: groups of other extras, and what developers need
 NOT_LISTED = {"all", "dev"}
@@ -28,9 +32,26 @@ COLOURS = {"ok": "green", "note": "cyan", "problem": "bold red"}
 Check = dict[str, str]
 
 
-def doctor(output: Output = Format.TABLE) -> None:
-    """Check Python, packages, threads, the GPU and the cache; exit 1 if something is missing."""
-    checks = [*_python(), *_packages(), *_hardware(), *_cache()]
+def doctor(
+    service: Annotated[
+        str,
+        typer.Option(
+            metavar="URL", help="Check a running service instead; a key is read from QUINTET_KEY."
+        ),
+    ] = "",
+    output: Output = Format.TABLE,
+) -> None:
+    """Check Python, packages, threads, the GPU and the cache; exit 1 if something is missing.
+
+    With --service: whether a service answers, is ready, what it serves, how fast, and what its
+    numbers say of lost exposures, refused models and errors.
+    """
+    if service:
+        from quintet.cli.doctor_service import examined
+
+        checks = [_check(*one) for one in examined(service)]
+    else:
+        checks = [*_python(), *_packages(), *_hardware(), *_cache()]
     emit(output, checks, table=_table(checks))
     if any(check["status"] == "problem" for check in checks):
         raise typer.Exit(1)

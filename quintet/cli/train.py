@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ EXAMPLES = examples(
     "quintet train events.csv --items products.csv --out bundle",
     "quintet train ml-100k --out bundle --set loop.epochs=20 --set model.width=128",
     "quintet train shop.toml --out bundle --config best.toml --resume",
+    "quintet train shop.toml --from-journal bundle.state/journal --out bundle-2",
 )
 
 
@@ -53,6 +55,12 @@ def train(
     users: Users = None,
     relations: RelationsFile = None,
     settings: DataSettings = None,
+    from_journal: Annotated[
+        str,
+        typer.Option(
+            metavar="STORE", help="Add the events that a service has stored; DATA as it stands."
+        ),
+    ] = "",
     config: ConfigFile = None,
     overrides: Settings = None,
     backbone: Backbone = None,
@@ -84,6 +92,9 @@ def train(
     chosen = build_config(values)
     folder = _checkpoint_folder(out, checkpoints, resume)
     _check_target(out)
+    offset = 0
+    if from_journal:
+        data, settings, offset = _with_journal(data, settings, from_journal)
     dataset = open_data(data, settings, items=items, users=users, relations=relations)
     encoded = encode_clean(dataset, chosen.seed)
     split = split_by(encoded, protocol)
@@ -94,12 +105,32 @@ def train(
         )
     command = shlex.join(["quintet", *(context.find_root().obj or [])])
     fitted.trained.run |= {"config": chosen.model_dump(mode="json"), "command": command}
+    if offset:  # what a service has stored behind it is news to this model
+        fitted.trained.run["journal_offset"] = offset
     fitted.trained.save(out)
     summary = _summary(encoded, split, fitted, chosen, out, folder)
     rows = [{"fact": name, "value": value} for name, value in summary.items()]
     emit(output, rows, table=facts("trained", _shown(summary, fitted)), data=summary)
     if output is Format.TABLE:
         say(f"\nnext: quintet evaluate {out} {data}   or   quintet recommend {out} USER")
+
+
+def _with_journal(data: str, settings: list[str] | None, store: str) -> tuple[str, list[str], int]:
+    """The source that joins a data set with a journal, up to the newest record of now.
+
+    Raises:
+        ConfigError: the data set has settings of its own; they belong into a TOML file.
+        StoreError: the journal cannot be read.
+    """
+    from quintet.errors import ConfigError
+    from quintet.store import open_store
+
+    if settings:
+        raise ConfigError("--from-journal: put the settings of DATA into a data set's TOML file")
+    with open_store(store) as journal:
+        offset = journal.last_offset
+    found = {"url": store, "also": data, "until": offset}
+    return "journal", [f"{name}={json.dumps(value)}" for name, value in found.items()], offset
 
 
 def _checkpoint_folder(out: Path, checkpoints: Path | None, resume: bool) -> Path | None:

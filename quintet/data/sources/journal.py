@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,7 @@ class JournalSource(Source):
         keys: str = Field(default="", description="the copy of the keys made with the backup")
         also: str = Field(default="", description="data set that the events are added to")
         after: int = Field(default=0, ge=0, description="only events behind this offset")
+        until: int = Field(default=0, ge=0, description="nothing behind this offset; 0: all")
         exposures: bool = Field(default=False, description="what was shown, as events of their own")
 
     def load(self) -> Dataset:
@@ -70,7 +71,8 @@ class JournalSource(Source):
         with self._entries() as entries, TemporaryDirectory(prefix="quintet-journal-") as folder:
             items: dict[str | int, ItemUpsert] = {}
             path = Path(folder) / "events.parquet"
-            write_events(entries, path, items, self.config.exposures, self.config.after)
+            known = _until(entries, self.config.until)
+            write_events(known, path, items, self.config.exposures, self.config.after)
             log = EventLog.read(path, time_unit="us", name="journal")
         table = item_table(items.values())
         if not self.config.also:
@@ -93,6 +95,10 @@ class JournalSource(Source):
                 yield journal.read()
         else:
             raise ConfigError("journal: give url=, or backup= and keys=")
+
+
+def _until(entries: Iterable[Entry], offset: int) -> Iterable[Entry]:
+    return takewhile(lambda entry: entry.offset <= offset, entries) if offset else entries
 
 
 def write_events(
