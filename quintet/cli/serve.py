@@ -50,6 +50,12 @@ def serve(
     drain: Annotated[
         int, typer.Option(min=0, metavar="SECONDS", help="For requests under way at SIGTERM.")
     ] = 30,
+    recount: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Count again what all people did so often; 0: never."
+        ),
+    ] = 60.0,
     backup: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="For POST /v1/backups; by default STATE/backup."),
@@ -82,6 +88,7 @@ def serve(
         waiting=waiting,
         drain_seconds=drain,
         access_log=not quiet,
+        recount_seconds=recount,
         backup=str(backup.absolute()) if backup is not None else "",
         backup_keys=str(backup_keys.absolute()) if backup_keys is not None else "",
     )

@@ -21,7 +21,7 @@ import torch
 from pydantic import Field
 
 from quintet.config import Config
-from quintet.data.interactions import Interactions, Mask, seeded_hash
+from quintet.data.interactions import Mask, seeded_hash
 from quintet.data.vocab import Vocabulary
 from quintet.errors import DataError, EmptyDataError
 from quintet.nn.model import QuintetModel
@@ -29,7 +29,8 @@ from quintet.nn.shape import warm_items
 from quintet.nn.tasks.interaction import Interaction
 from quintet.serve.grown import attribute_table, grown, ids_of
 from quintet.serve.grown import prepared as prepared_catalogue
-from quintet.serve.trained import EVENT_COLUMNS, Trained
+from quintet.serve.recounted import joined
+from quintet.serve.trained import Trained
 from quintet.store import Erasure, Event, ItemUpsert, Journal, Owner
 from quintet.train.loop import LoopConfig, OnStep, Trainer
 from quintet.train.prepare import TrainingTables, cooccurrence_vectors, prepared_orders
@@ -116,7 +117,8 @@ def updated(
     kept = without(trained, news.erased)
     base = _with_items(kept, news.items)
     users, user_table = _with_users(base, news.events)
-    events, changed_U = joined(base, users, news.events)
+    user_E = users.rows([event.user_id for event in news.events])
+    events, changed_U = joined(base, news.events, user_E, len(users))
     user_features = base.user_encoder.transform(user_table)
     tables = TrainingTables(
         events=events,
@@ -208,37 +210,6 @@ def _with_users(trained: Trained, events: Iterable[Event]) -> tuple[Vocabulary, 
         return users, trained.user_table
     unknown = attribute_table(trained.user_table.schema, [{}] * more)
     return users, pa.concat_tables([trained.user_table, unknown])
-
-
-def joined(trained: Trained, users: Vocabulary, events: list[Event]) -> tuple[Interactions, Mask]:
-    """Histories with the new events, and [U] whose grew; what the model has no word for is left."""
-    shape, old = trained.model.shape, trained.events
-    behaviours = {name: index for index, name in enumerate(shape.behaviours)}
-    scenarios = {name: index for index, name in enumerate(shape.scenarios)}
-    user_E = users.rows([one.user_id for one in events])
-    item_E = trained.items.rows([one.item_id for one in events])
-    behaviour_E = np.array([behaviours.get(one.behaviour or "", 0) for one in events], np.int64)
-    known_E = np.array([one.behaviour is None or one.behaviour in behaviours for one in events])
-    keep = (user_E >= 0) & (item_E >= 0) & (known_E if len(events) else np.zeros(0, np.bool_))
-    timeless = len(old) > 0 and not old.time.any()
-    new: dict[str, Any] = {
-        "user": user_E,
-        "item": item_E,
-        "time": np.array([0 if timeless else one.timestamp for one in events], np.int64),
-        "behaviour": behaviour_E,
-        "scenario": np.array([scenarios.get(one.scenario or "", 0) for one in events], np.int64),
-        "value": np.array([np.nan if e.value is None else e.value for e in events], np.float32),
-    }
-    columns: dict[str, Any] = {
-        name: np.concatenate([getattr(old, name), new[name][keep]]) for name in EVENT_COLUMNS
-    }
-    user, item = columns.pop("user"), columns.pop("item")
-    made = Interactions.build(
-        user, item, n_users=len(users), n_items=len(trained.items), keep_order=True, **columns
-    )
-    changed_U = np.zeros(len(users), np.bool_)
-    changed_U[user_E[keep]] = True
-    return made, changed_U
 
 
 # ---------------------------------------------------------------- weights

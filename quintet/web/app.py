@@ -80,5 +80,7 @@ async def watch(service: Service) -> None:
             await swapper.follow()
             await service.build(service.experiments.refresh)
             service.problems.pop("experiments", None)
+            if await service.build(service.recounter.due):
+                await service.build(service.recounter.run)
         except QuintetError as error:
             service.problems["experiments"] = type(error).__name__

@@ -12,7 +12,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,12 @@ class Live:
             upserts,
             frozenset(retired),
         )
+
+    def with_counts(self, trained: Trained) -> Live:
+        """The same model over other counts, ready to answer."""
+        made = replace(self, recommender=Recommender(trained))
+        _ = made.ranker  # made here, not in the first answer
+        return made
 
 
 def _offered(trained: Trained, retired: Iterable[Id]) -> Mask:
@@ -241,6 +247,14 @@ class Holder:
             self._beside = {name: one.with_items(changes) for name, one in self._beside.items()}
             if self._previous is not None:
                 self._previous = self._previous.with_items(changes)
+
+    def replace_counts(self, of: Live, made: Live) -> bool:
+        """Put the same model with other counts in place, unless another stands there by now."""
+        with self._lock:
+            if self._live is not of:
+                return False
+            self._live = made
+            return True
 
     def keep_beside(self, names: Iterable[str]) -> None:
         """Load the bundles of experiments and drop those that none needs."""

@@ -53,6 +53,7 @@ class Options:
         waiting: requests under way at once in each; above, they are turned away.
         drain_seconds: that requests under way are given when the server is told to stop.
         access_log: whether every request is a line of the log.
+        recount_seconds: between two counts of what all people did; 0 for never.
         backup: folder of backups; in ``state`` when empty.
         backup_keys: file that the keys are copied to with each backup; empty for no copy.
         limits: of one request.
@@ -68,6 +69,7 @@ class Options:
     waiting: int = 256
     drain_seconds: int = 30
     access_log: bool = True
+    recount_seconds: float = 60.0
     backup: str = ""
     backup_keys: str = ""
     limits: Limits = field(default_factory=Limits)
@@ -120,6 +122,7 @@ def build_app(options: Options) -> FastAPI:
         Experiments(state / "experiments.json", holder.keep_beside),
         settings=Settings(
             waiting=options.waiting,
+            recount_seconds=options.recount_seconds,
             backup_folder=options.backup,
             backup_keys=options.backup_keys,
         ),

@@ -24,6 +24,7 @@ from quintet.web.experiments import Experiments
 from quintet.web.known import Known
 from quintet.web.lists import Ask, ListMaker, Made
 from quintet.web.live import Holder
+from quintet.web.recounting import Recounter
 from quintet.web.telemetry import Log, Metrics
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ class Settings:
         batch: lists made in one go, at most.
         waiting: requests under way at once; above, they are turned away at once.
         seed: of the draws; fresh every time when absent.
+        recount_seconds: between two counts of what all people did; 0 keeps the bundle's counts.
         backup_folder: of the backups; ``backup`` in the state folder when empty.
         backup_keys: file that the keys are copied to with each; not copied when empty.
     """
@@ -45,6 +47,7 @@ class Settings:
     batch: int = 32
     waiting: int = 256
     seed: int | None = None
+    recount_seconds: float = 60.0
     backup_folder: str = ""
     backup_keys: str = ""
 
@@ -73,6 +76,7 @@ class Service:
         self.ask_thread = ThreadPoolExecutor(1, "quintet-model")
         self.build_thread = ThreadPoolExecutor(1, "quintet-build")
         self.builder = items.Builder(holder, journal)
+        self.recounter = Recounter(holder, journal, self.settings.recount_seconds)
         self.batcher = Batcher(self._make, self.ask_thread, self.settings.batch)
         self.draining = False
         self.swapping = asyncio.Lock()
