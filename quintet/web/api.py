@@ -75,6 +75,7 @@ class Route:
             all there is to it.
         media: types of body that it takes.
         examples: bodies, by name.
+        seconds: to answer, where the limits' own are too few: what loads a bundle takes its time.
     """
 
     method: str
@@ -88,6 +89,7 @@ class Route:
     read: Reader | None = None
     media: tuple[str, ...] = (JSON,)
     examples: dict[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
 
 
 @dataclass
@@ -113,7 +115,7 @@ class Gate:
             self.metrics.busy.inc()
             try:
                 caller = self._admit(route, request)
-                async with asyncio.timeout(self.limits.answer_seconds):
+                async with asyncio.timeout(route.seconds or self.limits.answer_seconds):
                     response = await self._answer(route, request, request_id, caller)
             except Exception as error:
                 response = self._failed(error, request_id)

@@ -22,6 +22,8 @@ def _clean(value: str | int) -> str | int:
         return value
     if not value or len(value) > LONGEST_ID:
         raise ValueError(f"must hold 1 to {LONGEST_ID} characters")
+    if value in (".", ".."):  # as part of a path they lead elsewhere
+        raise ValueError("must not be '.' or '..'")
     if any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value):
         raise ValueError("must not hold control characters or half a surrogate pair")
     return value

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from quintet.errors import InvalidRequestError
+from quintet.errors import BundleError, InvalidRequestError
 from quintet.web import models as m
 from quintet.web.api import JSON, NDJSON, Call, Route
 from quintet.web.problems import Unfit, fitted
@@ -17,6 +17,8 @@ from quintet.web.swapping import Swapper
 from quintet.web.upkeep import BackupIn, BackupOut, backup
 
 RESULT = dict[str, Any]
+#: seconds for what loads a bundle or copies a journal
+PATIENT = 300.0
 
 
 class RecommendQuery(m.Request):
@@ -157,7 +159,10 @@ async def experiments(call: Call) -> RESULT:
 
 async def put_experiment(call: Call) -> RESULT:
     """Add or change one."""
-    await call.service.build(call.service.experiments.put, call.body)
+    try:
+        await call.service.build(call.service.experiments.put, call.body)
+    except BundleError:
+        raise InvalidRequestError("arms: model: no bundle of that name can be served") from None
     return await experiments(call)
 
 
@@ -351,6 +356,7 @@ ROUTES = [
         "Start, change or end an experiment",
         body=m.ExperimentIn,
         examples={"two arms": {"name": "mix", "arms": ARMS}},
+        seconds=PATIENT,
     ),
     Route("GET", "/v1/model", "admin", model, m.ModelOut, "The bundle that is served"),
     Route(
@@ -362,6 +368,7 @@ ROUTES = [
         "Serve another bundle, or the one before",
         body=m.ModelIn,
         examples={"swap": {"name": "bundle-2"}, "back": {"rollback": True}},
+        seconds=PATIENT,
     ),
     Route(
         "POST",
@@ -372,6 +379,7 @@ ROUTES = [
         "Write a backup of the journal where the service was told to",
         body=BackupIn,
         examples={"now": {}},
+        seconds=PATIENT,
     ),
     Route("GET", "/health/live", "public", live, m.HealthOut, "The process answers"),
     Route("GET", "/health/ready", "public", ready, m.HealthOut, "Traffic may come"),
