@@ -46,7 +46,7 @@ class Transitions(ItemToItem):
             0.5, low=0.0, high=1.0, description="power of the row sums that divides"
         )
         norm_col: NonNegativeFloat = tunable(
-            0.3, low=0.0, high=1.0, description="power of the column sums (popularity) that divides"
+            0.2, low=0.0, high=1.0, description="power of the column sums (popularity) that divides"
         )
         last: PositiveInt = tunable(
             20, low=1, high=50, log=True, description="last events of a history that are used"

@@ -149,8 +149,10 @@ class QuintetModel(nn.Module):
         items: dict[str, ItemVectors] = {}
         stand_in_ID = stand_in_bias_I = None
         if content_ID is not None:
-            stand_in_ID = self.stand_in(content_ID)
-            stand_in_bias_I = self.stand_in_bias(content_ID).squeeze(1)
+            # read, not moved: the item task must not pull at the content tower's vectors
+            read_ID = content_ID.detach()
+            stand_in_ID = self.stand_in(read_ID)
+            stand_in_bias_I = self.stand_in_bias(read_ID).squeeze(1)
         if "identity" in self.towers:
             items["identity"] = self._identity(stand_in_ID, stand_in_bias_I)
         if "content" in self.towers and content_ID is not None:
