@@ -10,6 +10,7 @@ the catalogue needs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,6 +20,23 @@ from quintet.data.interactions import Floats, Interactions
 from quintet.memory.matrices import Matrix, rows_of
 from quintet.nn.fusion import Fusion
 from quintet.serve.evidence import EvidenceBuilder
+
+Recalled = Mapping[str, Matrix | Floats]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The history's side of the fused score of B histories: a state, from which scores are made.
+
+    Attributes:
+        gated_BX: [B, X] for items with counts, scaled by the gates.
+        plain_BX: [B, X] for new items, whose weights are the item's side.
+        weight_BK: [B, K] the gates.
+    """
+
+    gated_BX: Tensor
+    plain_BX: Tensor
+    weight_BK: Tensor
 
 
 class FusedScores:
@@ -39,29 +57,36 @@ class FusedScores:
         self.new_I = bucket_I == 0 if has_new else torch.zeros_like(bucket_I, dtype=torch.bool)
         self.new_K = fusion.new_K if fusion.new_K is not None else fusion.strength_K.detach()
         self.scale_IK[self.new_I] = 0.0
-        self.sides = {name: side.item_IX for name, side in evidence.linear.items()}
+        self.sides_of = {name: side.item_IX for name, side in evidence.linear.items()}
         if "popularity" in self.place:
             popularity_I = torch.from_numpy(evidence.popularity_I).to(evidence.device)
-            self.sides["popularity"] = popularity_I[:, None]
+            self.sides_of["popularity"] = popularity_I[:, None]
         counts = (fusion.strength_K != 0).tolist()
         counts_for_new = ((self.new_K != 0) & self.new_I.any()).tolist()
-        self.gated = [name for name in self.sides if counts[self.place[name]]]
-        self.plain = [name for name in self.sides if counts_for_new[self.place[name]]]
+        self.gated = [name for name in self.sides_of if counts[self.place[name]]]
+        self.plain = [name for name in self.sides_of if counts_for_new[self.place[name]]]
         self.remembered = [
             name
             for name in evidence.recallable
-            if name not in self.sides
+            if name not in self.sides_of
             and (counts[self.place[name]] or counts_for_new[self.place[name]])
         ]
         scale_IK, new_I = self.scale_IK, self.new_I
         self.item_XI = self._side_by_side(
-            [self.sides[name] * scale_IK[:, self.place[name], None] for name in self.gated],
+            [self.sides_of[name] * scale_IK[:, self.place[name], None] for name in self.gated],
             len(bucket_I),
         )
         self.new_item_XN = self._side_by_side(
-            [self.sides[name][new_I] * self.new_K[self.place[name]] for name in self.plain],
+            [self.sides_of[name][new_I] * self.new_K[self.place[name]] for name in self.plain],
             int(new_I.sum()),
         )
+        fixed_IK = new_I[:, None] * self.new_K if bool(new_I.any()) else None
+        #: [I] weights of each memory: what the gates scale, and what they do not touch
+        self.memory_weights: dict[str, tuple[Floats, Floats | None]] = {}
+        for name in self.remembered:
+            index = self.place[name]
+            fixed_I = None if fixed_IK is None else fixed_IK[:, index].cpu().numpy()
+            self.memory_weights[name] = (scale_IK[:, index].cpu().numpy().copy(), fixed_I)
 
     def _side_by_side(self, blocks: Sequence[Tensor], rows: int) -> Tensor:
         """[X, rows] item sides one below the other."""
@@ -69,33 +94,45 @@ class FusedScores:
         return torch.cat([nothing, *blocks], dim=1).T.contiguous()
 
     @torch.no_grad()
+    def sides(self, histories: Interactions, queries: Mapping[str, Tensor] | None = None) -> Sides:
+        """The history's side of all inner products.
+
+        Args:
+            histories: a batch.
+            queries: of ``EvidenceBuilder.queries`` for it, where the caller has them.
+        """
+        weight_BK = self.fusion.weights(self.evidence.context(histories))
+        known = dict(self.evidence.queries(histories) if queries is None else queries)
+        known["popularity"] = weight_BK.new_ones(histories.n_users, 1)
+        empty_B0 = weight_BK[:, :0]
+        gated = [known[name] * weight_BK[:, self.place[name], None] for name in self.gated]
+        plain = [known[name] for name in self.plain]
+        return Sides(
+            torch.cat([empty_B0, *gated], dim=1), torch.cat([empty_B0, *plain], dim=1), weight_BK
+        )
+
+    @torch.no_grad()
     def __call__(
         self,
         histories: Interactions,
-        queries: Mapping[str, Tensor] | None = None,
-        recalled: Mapping[str, Matrix | Floats] | None = None,
+        sides: Sides | None = None,
+        recalled: Recalled | None = None,
     ) -> Floats:
         """[B, I] fused scores, nothing masked.
 
         Args:
             histories: a batch.
-            queries: of ``EvidenceBuilder.queries`` for it, where the caller has them.
+            sides: of :meth:`sides` for it, where the caller has them.
             recalled: of :meth:`recall` for it, likewise.
         """
-        weight_BK = self.fusion.weights(self.evidence.context(histories))
-        known = self.evidence.queries(histories) if queries is None else queries
-        recalled = self.recall(histories) if recalled is None else recalled
-        queries = dict(known)
-        queries["popularity"] = weight_BK.new_ones(histories.n_users, 1)
-        empty_B0 = queries["popularity"][:, :0]
-        gated = [queries[name] * weight_BK[:, self.place[name], None] for name in self.gated]
-        score_BI = torch.cat([empty_B0, *gated], dim=1) @ self.item_XI
+        sides = self.sides(histories) if sides is None else sides
+        score_BI = sides.gated_BX @ self.item_XI
         if self.new_item_XN.shape[1]:
-            plain = torch.cat([empty_B0, *(queries[name] for name in self.plain)], dim=1)
-            score_BI[:, self.new_I] = plain @ self.new_item_XN
+            score_BI[:, self.new_I] = sides.plain_BX @ self.new_item_XN
         scores: Floats = score_BI.cpu().numpy()
-        for name, found in recalled.items():
-            self._add(scores, found, self.place[name], weight_BK.cpu().numpy())
+        weight_BK = sides.weight_BK.cpu().numpy()
+        for name, found in (self.recall(histories) if recalled is None else recalled).items():
+            self._add(scores, found, name, weight_BK[:, self.place[name]])
         return scores
 
     def recall(self, histories: Interactions) -> dict[str, Matrix | Floats]:
@@ -108,23 +145,15 @@ class FusedScores:
             found[name] = dense(memory, histories) if sparse is None else sparse
         return found
 
-    def _add(
-        self,
-        scores: Floats,
-        sparse: Matrix | Floats,
-        index: int,
-        weight_BK: Floats,
-    ) -> None:
+    def _add(self, scores: Floats, found: Matrix | Floats, name: str, weight_B: Floats) -> None:
         """Add what one memory recalls, by the weights of the user and of the item."""
-        scale_I = self.scale_IK[:, index].cpu().numpy()
-        fixed_I = np.where(self.new_I.cpu().numpy(), float(self.new_K[index]), 0.0)
-        if isinstance(sparse, np.ndarray):
-            weight_BI = weight_BK[:, index, None] * scale_I + fixed_I
-            scores += sparse * weight_BI.astype(np.float32)
+        scale_I, fixed_I = self.memory_weights[name]
+        if isinstance(found, np.ndarray):
+            weight_BI = weight_B[:, None] * scale_I
+            scores += found * (weight_BI if fixed_I is None else weight_BI + fixed_I)
             return
-        row, column = rows_of(sparse), sparse.indices
-        weight_B = weight_BK[:, index].astype(np.float32)
+        row, column = rows_of(found), found.indices
         weight = weight_B[row] * scale_I[column]
-        if self.new_I.any():
-            weight += fixed_I.astype(np.float32)[column]
-        scores.reshape(-1)[row * scores.shape[1] + column] += sparse.data * weight
+        if fixed_I is not None:
+            weight += fixed_I[column]
+        scores.reshape(-1)[row * scores.shape[1] + column] += found.data * weight

@@ -16,12 +16,15 @@ from torch import Tensor
 from quintet.data.interactions import Floats, Interactions, Ints, Mask, seeded_hash
 from quintet.data.states import Moments
 from quintet.nn.calibration import Calibration
-from quintet.nn.fusion import Fusion, item_buckets
+from quintet.nn.fusion import N_BUCKETS, Fusion, item_buckets
 from quintet.nn.tasks.interaction import Interaction, PairScores
 from quintet.nn.tasks.profile import Profile
 from quintet.nn.tasks.strategy import Strategy
 from quintet.serve.evidence import EvidenceBuilder
 from quintet.serve.fused import FusedScores
+
+GROUP = 16
+LEAST_GROUPS = 4  # times k: with fewer, so many would compete that it saves nothing
 
 
 @dataclass(frozen=True)
@@ -82,18 +85,34 @@ class Scorer:
         scores = self.fused(block)
         empty_B = block.lengths == 0
         if empty_B.any():
-            strangers = block.users(np.flatnonzero(empty_B))
-            evidence_BIK = self.evidence.evidence(strangers)
-            fallback_BI = torch.einsum("bik,bk->bi", evidence_BIK, self._fallback(strangers))
-            scores[empty_B] = fallback_BI.cpu().numpy()
+            scores[empty_B] = self.fallback_scores(block.users(np.flatnonzero(empty_B)))
+        return scores
+
+    @torch.no_grad()
+    def fallback_scores(self, strangers: Interactions) -> Floats:
+        """[B, I] scores of people without a history."""
+        weight_BK, queries = self._fallback(strangers), self.evidence.queries(strangers)
+        popularity_I = torch.from_numpy(self.evidence.popularity_I).to(weight_BK)
+        score_BI = popularity_I.repeat(strangers.n_users, 1)
+        for place, name in enumerate(self.evidence.names):
+            if name in queries and bool(weight_BK[:, place].any()):
+                weighted_BX = queries[name] * weight_BK[:, place, None]
+                score_BI += weighted_BX @ self.evidence.linear[name].item_IX.T
+        scores: Floats = score_BI.cpu().numpy()
         return scores
 
     @torch.no_grad()
     def weights(self, block: Interactions) -> Tensor:
         """[B, I, K] the weight of each kind of evidence in the score of every item."""
-        gated_BIK = self.fusion.item_weights(self.evidence.context(block), self.bucket_I)
+        return self.bucket_weights(block)[:, self.bucket_I]
+
+    @torch.no_grad()
+    def bucket_weights(self, block: Interactions) -> Tensor:
+        """[B, S, K] the weight of each kind of evidence for new, rare and well-known items."""
+        bucket_S = torch.arange(N_BUCKETS, device=self.evidence.device)
+        gated_BSK = self.fusion.item_weights(self.evidence.context(block), bucket_S)
         return torch.where(
-            self._empty(block)[:, None, None], self._fallback(block)[:, None], gated_BIK
+            self._empty(block)[:, None, None], self._fallback(block)[:, None], gated_BSK
         )
 
     def _fallback(self, block: Interactions) -> Tensor:
@@ -192,20 +211,40 @@ class Scorer:
 
 def top_k(score_BI: Floats, k: int, tie_I: Ints) -> Ranked:
     """The ``k`` largest of every row; equal scores are ordered by a seeded hash of the item row."""
-    n_items = score_BI.shape[1]
+    n_rows, n_items = score_BI.shape
     take = min(k, n_items)
-    largest_BK = torch.from_numpy(score_BI).topk(take, dim=1, sorted=True).values.numpy()
-    floor_B1 = largest_BK[:, take - 1 : take]
-    items = np.full((len(score_BI), k), -1, np.int64)
-    scores = np.full((len(score_BI), k), -np.inf, np.float32)
+    items = np.full((n_rows, k), -1, np.int64)
+    scores = np.full((n_rows, k), -np.inf, np.float32)
     # everything at or above the k-th score competes, so that a tie at the edge is broken fairly
-    row, column = np.nonzero((score_BI >= floor_B1) & np.isfinite(score_BI))
-    value = score_BI[row, column]
-    order = np.lexsort((tie_I[column], -value, row))
+    floor_B1 = np.maximum(_floor(score_BI, take), np.finfo(np.float32).min)
+    flat = np.flatnonzero(score_BI >= floor_B1)
+    row, column = np.divmod(flat, n_items)
+    value = score_BI.reshape(-1)[flat]
+    bits = value.view(np.int32).astype(np.int64)
+    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # whole numbers in the order of the floats
+    order = np.argsort((row << 32) - ordered)
+    same = (np.diff(value[order]) == 0) & (np.diff(row[order]) == 0)
+    if same.any():
+        order = np.lexsort((tie_I[column], -value, row))
     row, column, value = row[order], column[order], value[order]
-    first = np.searchsorted(row, np.arange(len(score_BI)))
-    slot = np.arange(len(row)) - first[row]
+    slot = np.arange(len(row)) - np.searchsorted(row, np.arange(n_rows))[row]
     kept = slot < take
     items[row[kept], slot[kept]] = column[kept]
     scores[row[kept], slot[kept]] = value[kept]
     return Ranked(items, scores)
+
+
+def _floor(score_BI: Floats, k: int) -> Floats:
+    """[B, 1] a number that at least ``k`` scores of each row reach, and few more than that.
+
+    The k-th largest of the maxima of disjoint groups: far fewer numbers to order than there are
+    items, and as a group holds few, hardly lower than the k-th largest of all.
+    """
+    n_rows, n_items = score_BI.shape
+    width = n_items // GROUP
+    highest = torch.from_numpy(score_BI)
+    if width >= LEAST_GROUPS * k:
+        grouped = highest[:, : width * GROUP].reshape(n_rows, GROUP, width).amax(1)
+        highest = torch.cat([grouped, highest[:, width * GROUP :]], dim=1)
+    place = highest.shape[1] - k
+    return np.partition(highest.numpy(), place, axis=1)[:, place : place + 1]

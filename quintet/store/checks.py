@@ -14,8 +14,8 @@ LONGEST_TEXT = 4096
 LARGEST_DOCUMENT = 64 << 10
 DEEPEST = 16
 LARGEST_WHOLE = 2**63 - 1
-#: NUL ends a text in many readers; a surrogate on its own has no bytes in UTF-8
-FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
+#: on its own it has no bytes in UTF-8
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def text(value: Any, name: str, longest: int = LONGEST_ID) -> None:
@@ -69,6 +69,17 @@ def probability(value: Any, name: str) -> None:
         raise DataError(f"{name}: must be above 0 and at most 1")
 
 
+def probabilities(values: Any, name: str) -> None:
+    """Numbers in (0, 1], looked at together; if one is not, each for the reason."""
+    sequence(values, name)
+    # a NaN passes min and max, but not the sum
+    together = set(map(type, values)) == {float} and sum(values) <= len(values)
+    if together and min(values) > 0 and max(values) <= 1:
+        return
+    for value in values:
+        probability(value, name)
+
+
 def flag(value: Any, name: str) -> None:
     """True or False."""
     if type(value) is not bool:
@@ -99,10 +110,20 @@ def sequence(values: Any, name: str) -> None:
 def distinct_ids(values: Any, name: str) -> None:
     """Ids, none twice."""
     sequence(values, name)
-    for value in values:
-        identifier(value, name)
+    if not _plain_texts(values):
+        for value in values:
+            identifier(value, name)
     if len(set(values)) != len(values):
         raise DataError(f"{name}: an id stands twice")
+
+
+def _plain_texts(values: tuple[Any, ...]) -> bool:
+    """Whether all are good texts, looked at together; if not, each is looked at for the reason."""
+    if set(map(type, values)) != {str}:
+        return False
+    lengths = list(map(len, values))
+    good = min(lengths) > 0 and max(lengths) <= LONGEST_ID
+    return good and _unreadable("".join(values)) is None
 
 
 def distinct_positions(values: Any, name: str) -> None:
@@ -167,9 +188,18 @@ def _weigh(value: Any, name: str, depth: int) -> int:
 
 
 def _readable(value: str, name: str) -> None:
-    if FORBIDDEN.search(value):
-        what = "NUL" if "\x00" in value else "half a surrogate pair"
+    what = _unreadable(value)
+    if what is not None:
         raise DataError(f"{name}: holds {what}")
+
+
+def _unreadable(value: str) -> str | None:
+    """What no reader could take back, if there is any."""
+    if "\x00" in value:  # ends a text in many readers
+        return "NUL"
+    if not value.isascii() and SURROGATE.search(value):
+        return "half a surrogate pair"
+    return None
 
 
 def _finite(value: Any, name: str) -> None:

@@ -20,6 +20,7 @@ from quintet.store import checks
 Id = str | int
 #: JSON's own types, nested
 Json = Any
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Owner:
     @property
     def text(self) -> str:
         """One text an owner: ``user:1`` and ``user:"1"`` differ."""
-        return f"{self.kind}:{json.dumps(self.id, ensure_ascii=False)}"
+        return f"{self.kind}:{_as_json(self.id)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,20 +170,19 @@ class Exposure:
             checks.optional_text(getattr(self, name), name)
         checks.labels(self.arms, "arms")
         checks.distinct_ids(self.items, "items")
-        if not self.positions:
+        if self.positions:
+            checks.distinct_positions(self.positions, "positions")
+            checks.same_length(self.positions, self.items, "positions", "items")
+        else:
             object.__setattr__(self, "positions", tuple(range(1, len(self.items) + 1)))
         self._check_lists()
 
     def _check_lists(self) -> None:
-        checks.distinct_positions(self.positions, "positions")
-        checks.same_length(self.positions, self.items, "positions", "items")
         for name in ("propensities", "marginals"):
             values = getattr(self, name)
             if values is not None:
-                checks.sequence(values, name)
+                checks.probabilities(values, name)
                 checks.same_length(values, self.items, name, "items")
-                for value in values:
-                    checks.probability(value, name)
         if self.candidates is not None:
             checks.distinct_ids(self.candidates, "candidates")
             if not set(self.items) <= set(self.candidates):

@@ -12,7 +12,7 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import blake2b, sha256
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ _HEADER = struct.Struct(f"<4sBQI{HASH_BYTES}s{HASH_BYTES}s{HASH_BYTES}s")
 _LARGEST_BODY = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sealed:
     """A record at rest.
 
@@ -70,13 +70,14 @@ class Sealed:
         """What erasure leaves: a place, a kind and a hash that refuses a late copy."""
         return replace(self, owner=NOBODY, digest=bytes(HASH_BYTES), body=b"")
 
-    def checksum(self) -> bytes:
-        """Of everything in the row."""
-        return blake2b(self._header() + self.body, digest_size=HASH_BYTES).digest()
-
     def frame(self) -> bytes:
-        """The row as it stands in logs and backups: header, body, checksum."""
-        return self._header() + self.body + self.checksum()
+        """The row as it stands in logs and backups: header, body, checksum of both."""
+        return self._frame
+
+    @cached_property
+    def _frame(self) -> bytes:
+        content = self._header() + self.body
+        return content + _checksum(content)
 
     def _header(self) -> bytes:
         return _HEADER.pack(
@@ -96,12 +97,15 @@ def frames(data: bytes | memoryview) -> Iterator[tuple[Sealed, int]]:
         end = body_start + length + HASH_BYTES
         if magic != MAGIC or length > _LARGEST_BODY or end > len(data):
             return
-        body = bytes(data[body_start : body_start + length])
-        sealed = Sealed(offset, code, identity, owner, digest, body)
-        if sealed.checksum() != data[end - HASH_BYTES : end]:
+        if _checksum(data[start : end - HASH_BYTES]) != data[end - HASH_BYTES : end]:
             return
-        yield sealed, end
+        body = bytes(data[body_start : body_start + length])
+        yield Sealed(offset, code, identity, owner, digest, body), end
         start = end
+
+
+def _checksum(content: bytes | memoryview) -> bytes:
+    return blake2b(content, digest_size=HASH_BYTES).digest()
 
 
 def parse(frame: bytes, offset: int) -> Sealed:
@@ -183,7 +187,7 @@ def unseal(sealed: Sealed, secret: bytes) -> Record:
     return codec.decode(sealed.kind, body)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=32_768)
 def _cipher(secret: bytes) -> AESGCM:
     try:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM

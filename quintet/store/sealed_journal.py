@@ -31,6 +31,7 @@ from quintet.store.seal import CODES, NOBODY, Sealed
 
 MOST_RACES = 200
 NOBODYS = Key(b"", NOBODY, b"")
+RECORDS = get_args(Record)
 
 
 class RacedError(Exception):
@@ -91,7 +92,7 @@ class SealedJournal(Journal):
         encoded: list[Encoded] = []
         contents: dict[tuple[str, str], bytes] = {}
         for record in records:
-            if not isinstance(record, get_args(Record)) or isinstance(record, Erasure):
+            if not isinstance(record, RECORDS) or isinstance(record, Erasure):
                 raise DataError(f"a {type(record).__name__} cannot be appended")
             body = codec.encode(record)
             if contents.setdefault((record.kind, record.record_id), body) != body:

@@ -1,8 +1,9 @@
 """The embedded store: SQLite in a folder of one process, with a second copy of every record.
 
 A group of records is appended to a log of frames and flushed, then committed to the database
-(write-ahead log, ``synchronous=FULL``). Whichever of the two a crash, a full disk or a truncation
-leaves behind is made whole from the other when the folder is opened, or before the next write.
+(write-ahead log, ``synchronous=NORMAL``: the flush that counts was the log's). Whichever of the
+two a crash, a loss of power, a full disk or a truncation leaves behind is made whole from the other
+when the folder is opened, or before the next write.
 
 apsw brings a SQLite of its own: many an interpreter's has the WAL-reset bug, fixed in 3.51.3.
 """

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,11 @@ CREATE INDEX IF NOT EXISTS records_owner ON records (owner, offset) WHERE owner 
 CREATE INDEX IF NOT EXISTS records_kind ON records (code, offset);
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
-INSERT = "INSERT INTO records (offset, code, id, owner, frame) VALUES (?, ?, ?, ?, ?)"
+INSERT = "INSERT INTO records (offset, code, id, owner, frame) VALUES {}"
+FIND = "SELECT offset, frame FROM records WHERE id IN ({})"
 MARK = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
+#: rows of one statement: each statement lets other threads run, and then waits for its turn again
+BULK = 64
 
 
 class SQLiteFile:
@@ -55,7 +59,8 @@ class SQLiteFile:
     def _connect(self) -> apsw.Connection:
         connection = apsw.Connection(str(self.path), vfs=self._vfs or None)
         connection.set_busy_timeout(10_000)
-        connection.execute("PRAGMA synchronous=FULL; PRAGMA secure_delete=ON")
+        # the log of frames is flushed before every commit; this copy, whenever it is checkpointed
+        connection.execute("PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON")
         return connection
 
     def _check(self) -> None:
@@ -116,18 +121,24 @@ class SQLiteFile:
         return int(self._writer.execute("SELECT max(offset) FROM records").get or 0)
 
     def insert(self, rows: Sequence[Sealed], mark: tuple[int, int]) -> None:
-        """All rows and the log's mark, on disk when it returns."""
+        """All rows and the log's mark; a crash of this process takes none of it back."""
         with self._transaction():
-            self._writer.executemany(INSERT, map(_columns, rows))
+            for start in range(0, len(rows), BULK):
+                columns = [_columns(row) for row in rows[start : start + BULK]]
+                places = ", ".join(["(?, ?, ?, ?, ?)"] * len(columns))
+                self._writer.execute(INSERT.format(places), tuple(chain.from_iterable(columns)))
             self._mark("log_size", mark[0])
             self._mark("log_offset", mark[1])
 
     def find(self, ids: Sequence[bytes]) -> dict[bytes, Sealed]:
         """Rows by id."""
-        query = "SELECT offset, frame FROM records WHERE id = ?"
+        hits: list[Any] = []
         with self._writing:
-            hits = [self._writer.execute(query, (identity,)).fetchone() for identity in ids]
-        rows = [parse(hit[1], hit[0]) for hit in hits if hit is not None]
+            for start in range(0, len(ids), BULK):
+                part = tuple(ids[start : start + BULK])
+                query = FIND.format(", ".join("?" * len(part)))
+                hits += self._writer.execute(query, part).fetchall()
+        rows = [parse(frame, offset) for offset, frame in hits]
         return {row.id: row for row in rows}
 
     def rows(self, after: int, limit: int, codes: Collection[int] | None) -> list[Sealed]:

@@ -18,6 +18,7 @@ from quintet.web.choosing import rows_of
 from quintet.web.lists import FALLBACKS, ListMaker, basis_of
 from quintet.web.live import Live
 from quintet.web.models import ExplainIn, ProfileEditIn, ScoreIn
+from quintet.web.owners import owner_of
 from quintet.web.people import Person, batch
 
 
@@ -28,7 +29,7 @@ def score(lists: ListMaker, request: ScoreIn) -> dict[str, Any]:
         UnknownIdError: an item is not in the catalogue.
     """
     live = lists.holder.live
-    _, one, gone = lists.person(live, request.user_id, request.session_id)
+    one, gone = _person(lists, live, request.user_id, request.session_id)
     rows = rows_of(live, request.items)
     history = batch([one], len(live.trained.items))
     fused = live.trained.scorer.scores(history)[0, rows]
@@ -54,6 +55,12 @@ def score(lists: ListMaker, request: ScoreIn) -> dict[str, Any]:
             for index in range(len(rows))
         ],
     }
+
+
+def _person(
+    lists: ListMaker, live: Live, user: str | int | None, session: str | None
+) -> tuple[Person, str | None]:
+    return lists.person(live, owner_of(live.trained, user, session), user)
 
 
 @torch.no_grad()
@@ -112,7 +119,7 @@ def explained(lists: ListMaker, request: ExplainIn) -> dict[str, Any]:
         UnknownIdError: the item is not in the catalogue.
     """
     live = lists.holder.live
-    _, one, _ = lists.person(live, request.user_id, request.session_id)
+    one, _ = _person(lists, live, request.user_id, request.session_id)
     row = int(rows_of(live, [request.item_id])[0])
     history = batch([one], len(live.trained.items))
     return {
@@ -131,7 +138,7 @@ def profile(lists: ListMaker, user: str | int, export: bool) -> dict[str, Any]:
         UnknownIdError: nothing is known of the person.
     """
     live = lists.holder.live
-    _, one, _ = lists.person(live, user, None)
+    one, _ = _person(lists, live, user, None)
     if not len(one) and one.row < 0 and not one.edits:
         raise UnknownIdError("nothing is known of this user")
     shape, scorer = live.trained.model.shape, live.trained.scorer

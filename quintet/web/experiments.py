@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from quintet.errors import ConfigError
 from quintet.files import write_json_atomic
+from quintet.store import Owner
 from quintet.web.models import ArmIn, ExperimentIn
 
 SCALE = 2.0**64
@@ -34,6 +35,9 @@ class Assigned:
 
     arms: dict[str, str] = field(default_factory=dict)
     changes: tuple[ArmIn, ...] = ()
+
+
+NOTHING = Assigned()
 
 
 def share(experiment: str, part: str, owner: str) -> float:
@@ -73,12 +77,14 @@ class Experiments:
         """Every experiment, active or not."""
         return list(self._held.values())
 
-    def assign(self, owner: str) -> Assigned:
+    def assign(self, owner: Owner) -> Assigned:
         """The arms of an owner."""
+        if not self._held:
+            return NOTHING
         arms: dict[str, str] = {}
         changes: list[ArmIn] = []
         for experiment in self._held.values():
-            arm = arm_of(experiment, owner)
+            arm = arm_of(experiment, owner.text)
             if arm is not None:
                 arms[experiment.name] = arm.name
                 changes.append(arm)

@@ -64,7 +64,7 @@ class Known:
         self.journal = journal
         self.offset = journal.last_offset
         self.items_changed = True
-        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._kept: OrderedDict[Owner, Kept] = OrderedDict()
 
     def follow(self) -> None:
         """Take in what was written since; raises what the journal raises."""
@@ -74,7 +74,7 @@ class Known:
         for entry in self.journal.read(after=self.offset, kinds=FOLLOWED):
             record = entry.record
             if isinstance(record, Event | ProfileEdit):
-                kept = self._kept.get(record.owner.text)
+                kept = self._kept.get(record.owner)
                 if kept is not None:
                     kept.add(entry.offset, record)
             elif isinstance(record, ItemUpsert):
@@ -100,21 +100,20 @@ class Known:
 
     def kept(self, owner: Owner) -> Kept:
         """The records of an owner."""
-        key = owner.text
-        found = self._kept.get(key)
+        found = self._kept.get(owner)
         if found is not None:
-            self._kept.move_to_end(key)
+            self._kept.move_to_end(owner)
             return found
         made = Kept(erased=self.journal.was_erased(owner))
         for entry in self.journal.read_owner(owner, limit=MOST_RECORDS, kinds=OWN):
             # what is beyond the offset comes again when the journal is followed
             if entry.offset <= self.offset and isinstance(entry.record, Event | ProfileEdit):
                 made.add(entry.offset, entry.record)
-        self._kept[key] = made
+        self._kept[owner] = made
         if len(self._kept) > MOST_PEOPLE:
             self._kept.popitem(last=False)
         return made
 
     def forget(self, owner: Owner) -> None:
         """Drop what is kept of an owner; it is read again when asked for."""
-        self._kept.pop(owner.text, None)
+        self._kept.pop(owner, None)

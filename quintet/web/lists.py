@@ -1,38 +1,41 @@
-"""From questions to lists: the work of the model's thread, several questions at a time."""
+"""From questions to lists: the work of the model's thread, several questions at a time.
+
+Shapes: B questions, C candidates, P places of a list.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from quintet.data.interactions import Ints
 from quintet.data.states import Moments
-from quintet.errors import InvalidRequestError, QuintetError
+from quintet.errors import QuintetError
 from quintet.serve.recommender import ATTRIBUTES, PERSONAL, POPULAR
 from quintet.serve.slate import mixed_slate
 from quintet.serve.slate.diversify import scaled
-from quintet.serve.slate.draw import Values, gumbel_top_k, sequential
-from quintet.store import Exposure, Owner
+from quintet.serve.slate.draw import plackett_luce
+from quintet.store import Owner
 from quintet.web.choosing import QUERY_WEIGHT, allowed, query_match, rows_of
 from quintet.web.experiments import Assigned, Experiments
 from quintet.web.known import Known
 from quintet.web.live import Holder, Live
 from quintet.web.models import RecommendIn
 from quintet.web.owners import owner_of, users_row
-from quintet.web.people import Person, batch, from_items
-from quintet.web.ranking import Candidates, Wish, interest_shift, reasons
+from quintet.web.people import Person, batch, from_items, person
+from quintet.web.ranking import Candidates, Wish, interest_shift
 from quintet.web.ruled import RuleBook, ruled
+from quintet.web.writing import Chosen, Made, Question, write
 
 FALLBACKS = {
     PERSONAL: None,
     ATTRIBUTES: "no history: what attributes tell",
     POPULAR: "no history: what is popular",
 }
-NOTHING_DRAWN = "pure order: nothing was drawn, so it has no support for off-policy evaluation"
 STORE_GONE = "the store cannot be read: only what the model was trained on is known"
 DEEPEST = 200
 #: a double's least keeps a chance that is not zero from being written as zero
@@ -48,17 +51,6 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Made:
-    """A list: the answer's fields, and what goes into the journal."""
-
-    answer: dict[str, Any]
-    exposure: Exposure
-    top: float
-    length: int
-    popularity: float
-
-
-@dataclass
 class _Work:
     """A question on its way to an answer."""
 
@@ -70,10 +62,7 @@ class _Work:
     basis: str
     fallback: str | None
     settings: RecommendIn
-    wish: Wish | None = None
-    found: Candidates | None = None
-    strategies: list[str] = field(default_factory=list)
-    moves: list[dict[str, Any]] = field(default_factory=list)
+    wish: Wish
 
 
 class ListMaker:
@@ -98,27 +87,38 @@ class ListMaker:
     def make(self, asks: Sequence[Ask]) -> list[Made | Exception]:
         """A list, or what stands in its way, for every question."""
         problem = self._follow()
-        made: list[Made | Exception] = [InvalidRequestError("")] * len(asks)
-        works: dict[int, _Work] = {}
+        made: dict[int, Made | Exception] = {}
+        by_model: dict[int, dict[int, _Work]] = {}
         for index, ask in enumerate(asks):
             try:
-                works[index] = self._prepare(ask, problem)
+                work = self._prepare(ask, problem)
+                by_model.setdefault(id(work.live), {})[index] = work
             except QuintetError as error:
                 made[index] = error
-        by_model: dict[int, list[int]] = {}
-        for index, work in works.items():
-            by_model.setdefault(id(work.live), []).append(index)
-        for indices in by_model.values():
-            group = [works[index] for index in indices]
-            wishes = [work.wish for work in group if work.wish is not None]
-            found = group[0].live.ranker.rank([work.one for work in group], wishes)
-            for index, candidates in zip(indices, found, strict=True):
-                works[index].found = candidates
-                try:
-                    made[index] = self._finish(works[index])
-                except QuintetError as error:
-                    made[index] = error
-        return made
+        for works in by_model.values():
+            made.update(zip(works, self._answer(list(works.values())), strict=True))
+        return [made[index] for index in range(len(asks))]
+
+    def _answer(self, works: Sequence[_Work]) -> list[Made | Exception]:
+        """Lists of one model."""
+        ranker, offset = works[0].live.ranker, self.known.offset
+        found = ranker.rank([work.one for work in works], [work.wish for work in works])
+        chosen = self._choose(works, found)
+        questions = [
+            Question(
+                work.ask.request_id,
+                work.ask.request,
+                work.owner,
+                work.live.version,
+                offset,
+                work.basis,
+                work.fallback,
+                work.assigned.arms,
+                len(work.one),
+            )
+            for work in works
+        ]
+        return write(ranker, found, questions, chosen)
 
     def _follow(self) -> str | None:
         try:
@@ -127,39 +127,35 @@ class ListMaker:
             return STORE_GONE
         return None
 
-    def person(
-        self, live: Live, user: str | int | None, session: str | None
-    ) -> tuple[Owner, Person, str | None]:
-        """Who asks; where the store cannot be read, as the bundle knows them."""
-        owner, row = owner_of(live.trained, user, session), users_row(live.trained, user)
+    def person(self, live: Live, owner: Owner, user: str | int | None) -> tuple[Person, str | None]:
+        """Who asks, and what is wrong: where the store cannot be read, as the bundle knows them."""
+        row = users_row(live.trained, user)
         try:
-            return owner, self.known.of(owner, live, row), None
+            return self.known.of(owner, live, row), None
         except QuintetError:
-            from quintet.web.people import person
-
-            return owner, person(live.trained, row, ()), STORE_GONE
+            return person(live.trained, row, ()), STORE_GONE
 
     def _prepare(self, ask: Ask, problem: str | None) -> _Work:
         request = ask.request
         live = self.holder.live
-        owner = owner_of(live.trained, request.user_id, request.session_id or ask.request_id)
-        assigned = self.experiments.assign(owner.text)
+        session = request.session_id or ask.request_id
+        owner = owner_of(live.trained, request.user_id, session)
+        assigned = self.experiments.assign(owner)
         settings = request
         for arm in assigned.changes:  # what the caller asks for wins
             settings = replace_missing(settings, arm)
             live = self.holder.beside(arm.model) or live
-        owner, one, gone = self.person(live, request.user_id, request.session_id or ask.request_id)
+        if live is not self.holder.live:  # ids may be of another type there
+            owner = owner_of(live.trained, request.user_id, session)
+        one, gone = self.person(live, owner, request.user_id)
         if request.history is not None:
             one = replace(from_items(rows_of(live, request.history)), edits=one.edits)
         basis = basis_of(live, one)
-        work = _Work(
-            ask, live, one, owner, assigned, basis, gone or problem or FALLBACKS[basis], settings
-        )
-        work.wish = self._wish(work)
-        return work
+        fallback = gone or problem or FALLBACKS[basis]
+        wish = self._wish(settings, live, one)
+        return _Work(ask, live, one, owner, assigned, basis, fallback, settings, wish)
 
-    def _wish(self, work: _Work) -> Wish:
-        settings, live, one = work.settings, work.live, work.one
+    def _wish(self, settings: RecommendIn, live: Live, one: Person) -> Wish:
         allowed_I = allowed(live, settings, one)
         shift_I = (
             interest_shift(live.trained, one, self.interests(live, one)) if one.edits else None
@@ -182,118 +178,87 @@ class ListMaker:
         share_C = live.trained.scorer.interests(now)[0]
         return dict(zip(model.shape.interest_names, share_C.tolist(), strict=True))
 
-    # ------------------------------------------------------------------ the answer
+    # ------------------------------------------------------------------ choosing
 
-    def _finish(self, work: _Work) -> Made:
-        settings = work.settings
-        assert work.found is not None
-        chosen, propensities, policy = self._choose(work, work.found)
-        found = work.found
-        trained = work.live.trained
-        ids = trained.items.ids(found.items_C[chosen])
-        names = trained.scorer.evidence.names
-        items = []
-        for place, (position, item_id) in enumerate(zip(chosen.tolist(), ids, strict=True)):
-            items.append(
-                {
-                    "item_id": item_id,
-                    "rank": place + 1,
-                    "score": round(float(found.scores_C[position]), 6),
-                    "propensity": None if propensities is None else float(propensities[place]),
-                    "strategy": work.strategies[place] if work.strategies else None,
-                    "reasons": reasons(names, found.part_CK[position]) if settings.reasons else [],
-                }
+    def _choose(self, works: Sequence[_Work], found: Candidates) -> list[Chosen | Exception]:
+        """What is shown of each person's candidates."""
+        chosen: list[Chosen | Exception | None] = [None] * len(works)
+        drawn = []
+        for row, work in enumerate(works):
+            settings = work.settings
+            if settings.rules is None and settings.exploration:
+                drawn.append(row)
+                continue
+            try:
+                chosen[row] = self._choose_one(work, found, row)
+            except QuintetError as error:
+                chosen[row] = error
+        for row, one in zip(drawn, self._draw(works, found, drawn), strict=True):
+            chosen[row] = one
+        return [one for one in chosen if one is not None]
+
+    def _draw(
+        self, works: Sequence[_Work], found: Candidates, rows: Sequence[int]
+    ) -> list[Chosen | Exception]:
+        """Plackett-Luce draws of several lists at once."""
+        if not rows:
+            return []
+        settings = [works[row].settings for row in rows]
+        temperature_B = np.array([one.exploration for one in settings], np.float64)
+        items_BC, scores_BC = found.items_BC[rows], found.scores_BC[rows]
+        most = max(one.k for one in settings)
+        place_BP, chance_BP = plackett_luce(scaled(scores_BC), most, temperature_B, self.rng)
+        chance_BP = np.clip(chance_BP, TINY, 1.0)
+        made: list[Chosen | Exception] = []
+        for row, one in enumerate(settings):
+            place_P = place_BP[row, : one.k]
+            place_P = place_P[place_P >= 0]
+            made.append(
+                Chosen(
+                    items_BC[row, place_P],
+                    scores_BC[row, place_P],
+                    f"plackett-luce:{one.exploration:g}",
+                    chance_BP[row, : len(place_P)],
+                    items_BC[row, items_BC[row] >= 0],
+                )
             )
-        answer = {
-            "request_id": work.ask.request_id,
-            "user_id": work.ask.request.user_id,
-            "session_id": work.ask.request.session_id,
-            "model": work.live.version,
-            "delta_offset": self.known.offset,
-            "basis": work.basis,
-            "fallback": work.fallback,
-            "policy": policy,
-            "propensity_note": NOTHING_DRAWN if propensities is None else None,
-            "arms": work.assigned.arms,
-            "moves": work.moves,
-            "exposure": "durable",
-            "items": items,
-        }
-        popularity = trained.scorer.evidence.popularity_I[found.items_C[chosen]]
-        return Made(
-            answer,
-            self._exposure(work, found, ids, propensities, policy),
-            float(found.scores_C[chosen[0]]) if len(chosen) else 0.0,
-            len(work.one),
-            float(popularity.mean()) if len(chosen) else 0.0,
-        )
+        return made
 
-    def _choose(self, work: _Work, found: Candidates) -> tuple[Ints, Values | None, str]:
-        """Positions in the candidates, their propensities, and the policy's name."""
+    def _choose_one(self, work: _Work, found: Candidates, row: int) -> Chosen:
+        """One list that takes more than a draw, or none."""
         settings, k = work.settings, work.settings.k
+        items_C = found.items_BC[row]
+        items_C = items_C[items_C >= 0]
+        scores_C = found.scores_BC[row, : len(items_C)]
         if settings.rules is not None:
-            return self._ruled(work, found, settings.rules)
-        if settings.exploration:
-            utility_C = scaled(found.scores_C)
-            if not len(utility_C):
-                return np.zeros(0, np.int64), np.zeros(0), "plackett-luce"
-            order = gumbel_top_k(utility_C, k, settings.exploration, self.rng)[0]
-            drawn = sequential(utility_C, order, settings.exploration)
-            propensities = np.clip(drawn, TINY, 1.0)
-            return order, propensities, f"plackett-luce:{settings.exploration:g}"
-        if settings.slate and "strategy" in work.live.trained.model.tasks and len(found.items_C):
+            return self._ruled(work, items_C, settings.rules)
+        if settings.slate and "strategy" in work.live.trained.model.tasks and len(items_C):
             history = batch([work.one], len(work.live.trained.items))
-            chosen, work.strategies = mixed_slate(
-                work.live.trained, history, found.items_C, found.scores_C, k
-            )
-            return chosen, None, "slate"
-        return np.arange(len(found.items_C[:k])), None, "rank"
+            place_P, strategies = mixed_slate(work.live.trained, history, items_C, scores_C, k)
+            return Chosen(items_C[place_P], scores_C[place_P], "slate", strategies=strategies)
+        return Chosen(items_C[:k], scores_C[:k], "rank")
 
-    def _ruled(self, work: _Work, found: Candidates, name: str) -> tuple[Ints, Values | None, str]:
-        assert work.wish is not None
+    def _ruled(self, work: _Work, items_C: Ints, name: str) -> Chosen:
         history = batch([work.one], len(work.live.trained.items))
-        made = ruled(
+        slate, moves = ruled(
             work.live,
             history,
-            found,
             work.wish,
             work.settings,
             self.rules.get(name),
             time.time_ns() // 1000,
             self.rng,
         )
-        work.found, work.moves = made.found, made.moves
-        work.strategies = [one or "" for one in made.slate.strategies]
-        drawn = made.slate.sequential_K
-        propensities = None if drawn is None else np.clip(drawn, TINY, 1.0)
-        return made.chosen, propensities, f"rules:{name}"
-
-    def _exposure(
-        self,
-        work: _Work,
-        found: Candidates,
-        ids: list[Any],
-        propensities: Values | None,
-        policy: str,
-    ) -> Exposure:
-        request = work.ask.request
-        user = work.owner.id if work.owner.kind == "user" else None
-        return Exposure(
-            request_id=work.ask.request_id,
-            timestamp=time.time_ns() // 1000,
-            model=work.live.version,
-            items=tuple(ids),
-            delta_offset=self.known.offset,
-            user_id=user,
-            session_id=request.session_id or (None if user is not None else work.ask.request_id),
-            scenario=request.scenario,
-            basis=work.basis,
-            policy=policy,
-            arms=work.assigned.arms,
-            propensities=None if propensities is None else tuple(propensities.tolist()),
-            candidates=None
-            if propensities is None
-            else tuple(work.live.trained.items.ids(found.items_C)),
+        drawn = slate.sequential_K
+        others = slate.item_K[~np.isin(slate.item_K, items_C)]
+        return Chosen(
+            slate.item_K,
+            slate.score_K,
+            f"rules:{name}",
+            None if drawn is None else np.clip(drawn, TINY, 1.0),
+            None if drawn is None else np.concatenate([items_C, others]),
+            [one or "" for one in slate.strategies],
+            moves,
         )
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from quintet.data.interactions import Floats, Interactions, Ints
 from quintet.serve.trained import Trained
@@ -29,7 +28,7 @@ class Person:
         scenario: [N] indices.
         value: [N] ratings; NaN where missing.
         edits: what the person said of the profile.
-        queries: [X] by kind of evidence: the state, kept by the ranker once it is computed.
+        state: what the model makes of the history, kept by the ranker once it is computed.
     """
 
     row: int
@@ -39,7 +38,7 @@ class Person:
     scenario: Ints
     value: Floats
     edits: Mapping[str, Any] = field(default_factory=dict)
-    queries: dict[str, Tensor] = field(default_factory=dict)
+    state: dict[str, Floats] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.item)

@@ -1,23 +1,26 @@
 """Lists for several people at once, by the same evidence and the same gates as offline.
 
 :class:`Ranker` is :meth:`quintet.serve.scorer.Scorer.rank` with a mask and an adjustment of its own
-for every person, and with the parts of each score, which are its reasons. What is kept of a person
-from one answer to the next is the state (the history side of the inner products), never a score.
+for every person. What is kept of a person from one answer to the next is the state (the history
+side of the inner products), never a score.
+
+Shapes: B people, I items, C candidates, P places of a list, K kinds of evidence, S buckets of
+items, X coordinates of an inner product.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from quintet.data.interactions import Floats, Ints, Mask
+from quintet.data.interactions import Floats, Interactions, Ints, Mask
+from quintet.memory.matrices import Matrix, rows_of
 from quintet.nn.fusion import N_BUCKETS
-from quintet.serve.explain import MOST_REASONS, WORDS
+from quintet.serve.fused import Recalled, Sides
 from quintet.serve.scorer import top_k
 from quintet.serve.trained import Trained
 from quintet.web.people import Person, batch
@@ -44,18 +47,45 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """The best items of one person.
+class States:
+    """What the model makes of B people, before any item is looked at.
 
     Attributes:
-        items_C: [C] rows, best first.
-        scores_C: [C] fused scores.
-        part_CK: [C, K] each evidence's part of the score, above its mean over the catalogue.
+        gated_BX: see :class:`~quintet.serve.fused.Sides`.
+        plain_BX: likewise.
+        weight_BK: likewise.
+        weight_BSK: the weight of each evidence for new, rare and well-known items.
+        mean_BK: mean over the catalogue of what each inner product adds to a score.
+        query_BX: the history side of each inner product, one behind the other.
     """
 
-    items_C: Ints
-    scores_C: Floats
-    part_CK: Floats
+    gated_BX: Floats
+    plain_BX: Floats
+    weight_BK: Floats
+    weight_BSK: Floats
+    mean_BK: Floats
+    query_BX: Floats
+
+    def sides(self) -> Sides:
+        """What fused scores are made of."""
+        return Sides(*map(torch.from_numpy, (self.gated_BX, self.plain_BX, self.weight_BK)))
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The best items of B people, with what is needed to tell why.
+
+    Attributes:
+        items_BC: rows of the catalogue, best first; -1 where there are fewer.
+        scores_BC: fused scores; -inf where there is no item.
+        states: of the people.
+        recalled: of the memories.
+    """
+
+    items_BC: Ints
+    scores_BC: Floats
+    states: States
+    recalled: Recalled
 
 
 class Ranker:
@@ -70,122 +100,147 @@ class Ranker:
         self.scorer = scorer = trained.scorer
         self.names = scorer.evidence.names
         self.bucket_I = scorer.bucket_I.numpy()
-        one_hot_IS = np.eye(N_BUCKETS, dtype=np.float32)[self.bucket_I] / len(self.bucket_I)
+        share_SI = (np.eye(N_BUCKETS, dtype=np.float32)[self.bucket_I] / len(self.bucket_I)).T
         # means over the catalogue, a bucket of items at a time: weights differ by bucket
         self.mean_SX = {
-            name: torch.from_numpy(one_hot_IS.T) @ side.item_IX
-            for name, side in scorer.evidence.linear.items()
+            name: share_SI @ side.item_IX.numpy() for name, side in scorer.evidence.linear.items()
         }
-        self.popularity_S = scorer.evidence.popularity_I @ one_hot_IS
+        self.share_IS = share_SI.T
+        self.popularity_S = share_SI @ scorer.evidence.popularity_I
+        ends = np.cumsum([mean_SX.shape[1] for mean_SX in self.mean_SX.values()])
+        self.span = {
+            name: slice(int(end) - mean_SX.shape[1], int(end))
+            for (name, mean_SX), end in zip(self.mean_SX.items(), ends, strict=True)
+        }
+
+    @cached_property
+    def ids(self) -> np.ndarray:
+        """[I] the items' ids, as objects."""
+        made = np.empty(len(self.trained.items), object)
+        made[:] = self.trained.items.values.to_pylist()
+        return made
+
+    # ------------------------------------------------------------------ order
 
     @torch.no_grad()
-    def rank(self, people: Sequence[Person], wishes: Sequence[Wish]) -> list[Candidates]:
+    def rank(self, people: Sequence[Person], wishes: Sequence[Wish]) -> Candidates:
         """The best items of every person."""
-        scorer, n_items = self.scorer, len(self.trained.items)
-        histories = batch(people, n_items)
-        queries = self._queries(people)
-        recalled = scorer.fused.recall(histories)
-        score_BI = scorer.fused(histories, queries, recalled)
-        empty_B = histories.lengths == 0
-        if empty_B.any():
-            score_BI[empty_B] = scorer.scores(histories.users(np.flatnonzero(empty_B)))
-        for row, (one, wish) in enumerate(zip(people, wishes, strict=True)):
+        fused, histories = self.scorer.fused, batch(people, len(self.trained.items))
+        states, recalled = self.states(people), fused.recall(histories)
+        score_BI = fused(histories, states.sides(), recalled)
+        empty = np.flatnonzero(histories.lengths == 0)
+        if len(empty):
+            score_BI[empty] = self.scorer.fallback_scores(histories.users(empty))
+        self._restrict(score_BI, histories, wishes)
+        ranked = top_k(score_BI, max(wish.depth for wish in wishes), self.scorer.tie_I)
+        depth_B1 = np.array([wish.depth for wish in wishes])[:, None]
+        beyond_BC = np.arange(ranked.items_BK.shape[1]) >= depth_B1
+        ranked.items_BK[beyond_BC], ranked.scores_BK[beyond_BC] = -1, -np.inf
+        return Candidates(ranked.items_BK, ranked.scores_BK, states, recalled)
+
+    def _restrict(self, score_BI: Floats, histories: Interactions, wishes: Sequence[Wish]) -> None:
+        """Shift what was wished for, and leave out what may not be shown."""
+        masks: dict[int, tuple[Mask, list[int]]] = {}
+        for row, wish in enumerate(wishes):
             if wish.shift_I is not None:
                 score_BI[row] += wish.shift_I
-            score_BI[row, ~wish.allowed_I] = -np.inf
-            if wish.exclude_seen:
-                score_BI[row, one.item] = -np.inf
-        ranked = top_k(score_BI, max(wish.depth for wish in wishes), scorer.tie_I)
-        weight_BSK = bucket_weights(
-            self.trained, scorer.evidence.context(histories), empty_B, histories.owners()
-        )
-        answers = []
-        for row, wish in enumerate(wishes):
-            items = ranked.items_BK[row, : wish.depth]
-            items = items[items >= 0]
-            part_CK = self._parts(row, items, weight_BSK[row].numpy(), queries, recalled)
-            answers.append(Candidates(items, ranked.scores_BK[row, : len(items)], part_CK))
-        return answers
+            masks.setdefault(id(wish.allowed_I), (wish.allowed_I, []))[1].append(row)
+        for allowed_I, rows in masks.values():
+            out = np.flatnonzero(~allowed_I)
+            if len(out):
+                score_BI[np.array(rows)[:, None], out] = -np.inf
+        hidden_E = np.repeat([wish.exclude_seen for wish in wishes], histories.lengths)
+        score_BI[histories.group()[hidden_E], histories.item[hidden_E]] = -np.inf
 
-    def _queries(self, people: Sequence[Person]) -> dict[str, Tensor]:
-        """[B, X] the history side of all inner products; kept with the person."""
-        new = [one for one in people if not one.queries]
+    # ------------------------------------------------------------------ states
+
+    def states(self, people: Sequence[Person]) -> States:
+        """The states of several people, computed for those whose history has changed."""
+        new = [one for one in people if not one.state]
         if new:
-            made = self.scorer.evidence.queries(batch(new, len(self.trained.items)))
-            for row, one in enumerate(new):
-                one.queries.update({name: query_BX[row] for name, query_BX in made.items()})
-        return {name: torch.stack([one.queries[name] for one in people]) for name in self.mean_SX}
+            self._make_states(new)
+        fields = States.__dataclass_fields__
+        return States(**{name: np.stack([one.state[name] for one in people]) for name in fields})
 
-    def _parts(
-        self,
-        row: int,
-        items: Ints,
-        weight_SK: Floats,
-        queries: Mapping[str, Tensor],
-        recalled: Mapping[str, Any],
-    ) -> Floats:
-        """[C, K] each evidence's part of the scores of some items, above its catalogue mean."""
-        evidence, bucket_C = self.scorer.evidence, self.bucket_I[items]
-        part_CK = np.zeros((len(items), len(self.names)), np.float32)
-        place_I = np.full(len(self.bucket_I), -1, np.int64)
-        place_I[items] = np.arange(len(items))
+    def _make_states(self, people: Sequence[Person]) -> None:
+        evidence = self.scorer.evidence
+        histories = batch(people, len(self.trained.items))
+        queries = evidence.queries(histories)
+        sides = self.scorer.fused.sides(histories, queries)
+        weight_BSK = self.scorer.bucket_weights(histories).numpy()
+        mean_BK = np.zeros((len(people), len(self.names)), np.float32)
         for k, name in enumerate(self.names):
             if name in queries:
-                query_X = queries[name][row]
-                value_C = (evidence.linear[name].item_IX[items] @ query_X).numpy()
-                mean_S = (self.mean_SX[name] @ query_X).numpy()
-            elif name in recalled:
-                value_C, mean_S = self._recalled(recalled[name], row, items, place_I)
-            else:
-                value_C, mean_S = evidence.popularity_I[items], self.popularity_S
-            part_CK[:, k] = value_C * weight_SK[bucket_C, k] - float(mean_S @ weight_SK[:, k])
-        return part_CK
-
-    def _recalled(self, found: Any, row: int, items: Ints, place_I: Ints) -> tuple[Floats, Floats]:
-        """[C] what a memory recalls of some items, and [S] its mean by bucket."""
-        if isinstance(found, np.ndarray):
-            row_I, n = found[row], len(self.bucket_I)
-            mean_S = np.bincount(self.bucket_I, weights=row_I, minlength=N_BUCKETS) / n
-            return row_I[items], mean_S.astype(np.float32)
-        span = slice(found.indptr[row], found.indptr[row + 1])
-        index, data = found.indices[span], found.data[span]
-        value_C = np.zeros(len(items), np.float32)
-        place = place_I[index]
-        value_C[place[place >= 0]] = data[place >= 0]
-        total_S = np.bincount(self.bucket_I[index], weights=data, minlength=N_BUCKETS)
-        return value_C, (total_S / len(self.bucket_I)).astype(np.float32)
-
-
-def bucket_weights(trained: Trained, context_BF: Tensor, empty_B: Mask, owner_B: Ints) -> Tensor:
-    """[B, S, K] the weight of each evidence for new, rare and well-known items."""
-    scorer = trained.scorer
-    gated_BSK = scorer.fusion.item_weights(context_BF, torch.arange(N_BUCKETS))
-    if not empty_B.any():
-        return gated_BSK
-    towers = len(scorer.evidence.towers)
-    fallback_BK = torch.zeros(len(empty_B), gated_BSK.shape[2])
-    known_B1 = torch.from_numpy(owner_B >= 0).to(fallback_BK)[:, None]
-    fallback_BK[:, :towers] = known_B1 / max(towers, 1)
-    fallback_BK[:, -1] = 1.0
-    return torch.where(torch.from_numpy(empty_B)[:, None, None], fallback_BK[:, None], gated_BSK)
-
-
-def reasons(names: Sequence[str], part_K: Floats) -> list[dict[str, object]]:
-    """The strongest evidence for an item, strongest first."""
-    found: list[dict[str, object]] = []
-    for index in np.argsort(-part_K)[:MOST_REASONS]:
-        if part_K[index] <= 0:
-            break
-        name = names[index]
-        found.append(
-            {
-                "evidence": name,
-                "text": WORDS.get(name, name),
-                "contribution": round(float(part_K[index]), 4),
-                "because": [],
-            }
+                mean_BS = queries[name].numpy() @ self.mean_SX[name].T
+                mean_BK[:, k] = (mean_BS * weight_BSK[:, :, k]).sum(1)
+        made = States(
+            sides.gated_BX.numpy(),
+            sides.plain_BX.numpy(),
+            sides.weight_BK.numpy(),
+            weight_BSK,
+            mean_BK,
+            torch.cat([sides.gated_BX[:, :0], *queries.values()], dim=1).numpy(),
         )
-    return found
+        for row, one in enumerate(people):
+            one.state.update({name: values[row].copy() for name, values in vars(made).items()})
+
+    # ------------------------------------------------------------------ reasons
+
+    def parts(self, found: Candidates, items_BP: Ints) -> Floats:
+        """[B, P, K] what each evidence adds to the scores of some items, above its catalogue mean.
+
+        Args:
+            found: of :meth:`rank`.
+            items_BP: rows of the catalogue; where -1, what comes out means nothing.
+        """
+        states, evidence = found.states, self.scorer.evidence
+        weight_BPK = np.take_along_axis(
+            states.weight_BSK, self.bucket_I[items_BP][:, :, None], axis=1
+        )
+        part_BPK = np.zeros(weight_BPK.shape, np.float32)
+        for k, name in enumerate(self.names):
+            weight_BS = states.weight_BSK[:, :, k]
+            if not weight_BS.any():  # silenced by the fit
+                continue
+            if name in self.span:
+                item_BPX = evidence.linear[name].item_IX.numpy()[items_BP]
+                value_BP = np.einsum("bpx,bx->bp", item_BPX, states.query_BX[:, self.span[name]])
+                mean_B = states.mean_BK[:, k]
+            elif name in found.recalled:
+                value_BP = values_at(found.recalled[name], items_BP)
+                mean_B = (self._recalled_mean(found.recalled[name]) * weight_BS).sum(1)
+            else:
+                value_BP = evidence.popularity_I[items_BP]
+                mean_B = weight_BS @ self.popularity_S
+            part_BPK[:, :, k] = value_BP * weight_BPK[:, :, k] - mean_B[:, None]
+        return part_BPK
+
+    def _recalled_mean(self, found: Matrix | Floats) -> Floats:
+        """[B, S] what a memory recalls on average, by bucket."""
+        if isinstance(found, np.ndarray):
+            return np.asarray(found @ self.share_IS, np.float32)
+        place = rows_of(found) * N_BUCKETS + self.bucket_I[found.indices]
+        n = found.shape[0] * N_BUCKETS
+        total = np.bincount(place, weights=found.data, minlength=n) / len(self.bucket_I)
+        return total.reshape(-1, N_BUCKETS).astype(np.float32)
+
+
+def values_at(found: Matrix | Floats, items_BP: Ints) -> Floats:
+    """[B, P] the values of a matrix [B, I] at some items of each row."""
+    n_rows, n_items = found.shape
+    if isinstance(found, np.ndarray):
+        return np.asarray(np.take_along_axis(found, items_BP, axis=1), np.float32)
+    wanted_I = np.zeros(n_items, np.bool_)
+    wanted_I[items_BP] = True
+    hit = np.flatnonzero(wanted_I[found.indices])  # few of what is stored is asked for
+    key = rows_of(found)[hit] * n_items + found.indices[hit]
+    asked_BP = np.arange(n_rows)[:, None] * n_items + items_BP
+    if not len(key):
+        return np.zeros(items_BP.shape, np.float32)
+    order = np.argsort(key)
+    place_BP = np.searchsorted(key, asked_BP, sorter=order)
+    near_BP = order[np.minimum(place_BP, len(key) - 1)]
+    return np.where(key[near_BP] == asked_BP, found.data[hit[near_BP]], 0).astype(np.float32)
 
 
 def interest_shift(trained: Trained, one: Person, predicted: Mapping[str, float]) -> Floats | None:

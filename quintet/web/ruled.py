@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from quintet.data.interactions import Interactions, Ints
+from quintet.data.interactions import Interactions
 from quintet.errors import InvalidRequestError
 from quintet.serve.slate.policy import PolicyConfig
 from quintet.serve.slate.rules import RuleSet
 from quintet.serve.slate.slate import Slate, SlateConfig, compose
 from quintet.web.live import Live
 from quintet.web.models import RecommendIn
-from quintet.web.ranking import Candidates, Wish
+from quintet.web.ranking import Wish
 
 
 class RuleBook:
@@ -44,34 +43,16 @@ class RuleBook:
         return held[1]
 
 
-@dataclass(frozen=True)
-class Ruled:
-    """A list under rules: candidates that hold all shown items, their positions, and the account.
-
-    Attributes:
-        found: the candidates, with the pool of the rules at its end.
-        chosen: [K] positions in ``found``.
-        slate: as it was composed.
-        moves: what rules did to which items.
-    """
-
-    found: Candidates
-    chosen: Ints
-    slate: Slate
-    moves: list[dict[str, Any]]
-
-
 def ruled(
     live: Live,
     history: Interactions,
-    found: Candidates,
     wish: Wish,
     settings: RecommendIn,
     rules: RuleSet,
     now: int,
     rng: np.random.Generator,
-) -> Ruled:
-    """Compose a list for ONE history.
+) -> tuple[Slate, list[dict[str, Any]]]:
+    """A list for ONE history, and what the rules did to which items.
 
     Raises:
         RuleConflictError: no list keeps all rules; names those that clash.
@@ -90,19 +71,9 @@ def ruled(
         exclude_seen=wish.exclude_seen,
     )
     slate = compose(request, rng, account=True)
-    place = {int(row): position for position, row in enumerate(found.items_C)}
-    others = [row for row in slate.item_K.tolist() if row not in place]
-    place |= {row: len(found.items_C) + index for index, row in enumerate(others)}
-    score = dict(zip(slate.item_K.tolist(), slate.score_K.tolist(), strict=True))
-    joined = Candidates(
-        np.concatenate([found.items_C, np.array(others, np.int64)]),
-        np.concatenate([found.scores_C, np.array([score[r] for r in others], np.float32)]),
-        np.concatenate([found.part_CK, np.zeros((len(others), found.part_CK.shape[1]))]),
-    )
-    ids = live.trained.items.ids
+    ids = live.trained.items.ids([m.item for m in slate.moves])
     moves = [
         {"item_id": item, "rule": m.rule, "before": m.before, "after": m.after, "direct": m.direct}
-        for m, item in zip(slate.moves, ids([m.item for m in slate.moves]), strict=True)
+        for m, item in zip(slate.moves, ids, strict=True)
     ]
-    chosen = np.array([place[row] for row in slate.item_K.tolist()], np.int64)
-    return Ruled(joined, chosen, slate, moves)
+    return slate, moves

@@ -14,21 +14,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import msgspec
-
 from quintet.errors import OverloadedError, QuintetError
 from quintet.store import Appended, Event, Journal, Outcome, Record
 from quintet.web import answers, items, journaling, models
 from quintet.web.batching import Batcher
 from quintet.web.experiments import Experiments
 from quintet.web.known import Known
-from quintet.web.lists import Ask, ListMaker, Made
+from quintet.web.lists import Ask, ListMaker
 from quintet.web.live import Holder
 from quintet.web.recounting import Recounter
 from quintet.web.telemetry import Log, Metrics
+from quintet.web.writing import Made
 
 T = TypeVar("T")
-encode = msgspec.json.Encoder().encode
 
 
 @dataclass
@@ -77,7 +75,7 @@ class Service:
         self.build_thread = ThreadPoolExecutor(1, "quintet-build")
         self.builder = items.Builder(holder, journal)
         self.recounter = Recounter(holder, journal, self.settings.recount_seconds)
-        self.batcher = Batcher(self._make, self.ask_thread, self.settings.batch)
+        self.batcher = Batcher(self._make, self._expose, self.ask_thread, self.settings.batch)
         self.draining = False
         self.swapping = asyncio.Lock()
         self.problems: dict[str, str] = {}
@@ -126,28 +124,28 @@ class Service:
 
     def _make(self, asks: Sequence[Ask]) -> list[Made | Exception]:
         made = self.lists.make(asks)
+        self.metrics.lists(one for one in made if isinstance(one, Made))
         self.metrics.batch.observe(len(asks))
         if self.known.items_changed:  # another process may have added some
             self.known.items_changed = False
             self.build_thread.submit(self.builder.follow)
         return made
 
-    async def recommend(self, request: models.RecommendIn, request_id: str) -> bytes:
-        """A list as JSON, its exposure on disk."""
-        made = await self.batcher.ask(Ask(request, request_id))
+    async def _expose(self, made: Sequence[Made | Exception]) -> list[bytes | Exception]:
+        """The answers as JSON once their exposures are on disk, all with one flush."""
+        exposures = [one.exposure for one in made if isinstance(one, Made)]
         kept = "durable"
         try:
-            await self.record([made.exposure])
+            if exposures:
+                await self.record(exposures)
         except QuintetError:
             kept = "failed"
-            made.answer["exposure"] = kept
-        metrics = self.metrics
-        metrics.exposures.labels(kept).inc()
-        metrics.basis.labels(made.answer["basis"]).inc()
-        metrics.length.observe(made.length)
-        metrics.score.observe(made.top)
-        metrics.popularity.observe(made.popularity)
-        return encode(made.answer)
+        self.metrics.exposures.labels(kept).inc(len(exposures))
+        return [one.body(kept) if isinstance(one, Made) else one for one in made]
+
+    async def recommend(self, request: models.RecommendIn, request_id: str) -> bytes:
+        """A list as JSON, its exposure on disk."""
+        return await self.batcher.ask(Ask(request, request_id))
 
     # ------------------------------------------------------------------ events
 

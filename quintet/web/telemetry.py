@@ -10,8 +10,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
-from typing import IO, Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,6 +21,9 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
+
+if TYPE_CHECKING:
+    from quintet.web.writing import Made
 
 SECONDS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -66,6 +69,14 @@ class Metrics:
         return Gauge(
             name, what, namespace=NAMESPACE, registry=self.registry, multiprocess_mode=mode
         )
+
+    def lists(self, made: Iterable[Made]) -> None:
+        """Take down what some lists were like."""
+        for one in made:
+            self.basis.labels(one.basis).inc()
+            self.length.observe(one.length)
+            self.score.observe(one.top)
+            self.popularity.observe(one.popularity)
 
     def text(self) -> bytes:
         """The exposition format."""

@@ -204,10 +204,16 @@ def cosine(vectors: Sequence[NDArray[np.floating]]) -> Values:
 
 
 def scaled(score_C: NDArray[np.floating]) -> Values:
-    """[C] scores on the scale from 0 (the least) to 1 (the greatest); all 1 if they are equal."""
+    """[..., C] scores on the scale from 0 (the least) to 1 (the greatest); all 1 if they are equal.
+
+    ``-inf`` stays: no item stands there.
+    """
     score = np.asarray(score_C, np.float64)
-    if not len(score):
+    if not score.size:
         return score
-    least, most = score.min(), score.max()
-    result: Values = (score - least) / (most - least) if most > least else np.ones_like(score)
-    return result
+    there = np.isfinite(score)
+    least = score.min(-1, keepdims=True, where=there, initial=np.inf)
+    most = score.max(-1, keepdims=True, where=there, initial=-np.inf)
+    result = np.ones_like(score)
+    np.divide(score - least, most - least, out=result, where=there & (most > least))
+    return np.where(there, result, -np.inf)

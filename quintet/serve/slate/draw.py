@@ -108,6 +108,26 @@ def sequential(utility_C: Values, order_K: Ints, temperature: float) -> Values:
     return result
 
 
+def plackett_luce(
+    utility_BC: Values, k: int, temperature_B: Values, rng: np.random.Generator
+) -> tuple[Ints, Values]:
+    """B slates without rules at once: [B, K] positions drawn and their sequential propensities.
+
+    What :func:`gumbel_top_k` and :func:`sequential` give for each row. ``-inf`` is never drawn:
+    where a row holds fewer than K others, positions are -1 and propensities 0.
+    """
+    scaled_BC = utility_BC / temperature_B[:, None]
+    order_BC = np.argsort(-(scaled_BC + rng.gumbel(size=scaled_BC.shape)), axis=1)
+    drawn_BC = np.take_along_axis(scaled_BC, order_BC, axis=1)
+    # the weight of all that is still free at each place: that of the place and those behind it
+    free_BC = np.logaddexp.accumulate(drawn_BC[:, ::-1], axis=1)[:, ::-1]
+    there_BK = np.isfinite(drawn_BC[:, :k])
+    log_BK = np.subtract(
+        drawn_BC[:, :k], free_BC[:, :k], out=np.full(there_BK.shape, -np.inf), where=there_BK
+    )
+    return np.where(there_BK, order_BC[:, :k], -1).astype(np.int64), np.exp(log_BK)
+
+
 def inclusion_integral(utility_C: Values, k: int, temperature: float) -> Values:
     """[C] marginal inclusion of a plain Plackett-Luce draw, by its known integral.
 
