@@ -14,7 +14,9 @@ within one run so that they share whatever else the machine does:
 4. ``asgi``: the same bytes without a framework.
 
 First at full load (requests a second), then at equal load: every route is asked at half the rate
-that ``recommend`` reached, and its times to answer stand beside each other.
+that ``recommend`` reached, and its times to answer stand beside each other. Before that, the lists
+of 1,000 users are compared with what evaluation would rank (``agreement``); after it, events are
+sent one by one and the answers that reflect them are waited for (``event_to_answer``).
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ import numpy as np
 ROUTES = ("recommend", "dict", "ready", "asgi")
 PATHS = {name: f"/{name}" for name in ROUTES} | {"recommend": "/v1/recommend"}
 MARKET = ["n_users=5200", "n_items=12000", "events_per_user=8"]
+CLOSE = 1e-4
+SHOWN = ("event_to_answer", "agreement", "users", "flush_ms", "ratios")
 TINY: dict[str, Any] = {
     "model": {"width": 32},
     "loop": {"epochs": 1},
@@ -174,6 +178,35 @@ class Driver:
         }
 
 
+def agreement_of(port: int, bundle: Path, n: int) -> dict[str, float]:
+    """How many users' lists are those of evaluation: same items in the same order.
+
+    Two neighbours may change places where their offline scores differ by less than ``CLOSE``.
+    """
+    from quintet.client import Client
+    from quintet.serve.recommender import Recommender
+
+    offline = Recommender.load(bundle)
+    users = offline.trained.users.values.to_pylist()[:n]
+    ranked = offline.scorer.rank(offline.histories(users), 10)  # what quintet.train.evaluate reads
+    counts = {"same": 0, "close": 0, "different": 0}
+    with Client(f"http://127.0.0.1:{port}") as client:
+        for row, user in enumerate(users):
+            answer = client.recommend(user_id=user, k=10, exploration=0.0, reasons=False)
+            shown = offline.trained.items.rows([one.item_id for one in answer.items])
+            counts[compared(ranked.items_BK[row], ranked.scores_BK[row], shown)] += 1
+    return {"users": len(users), **counts}
+
+
+def compared(expected: Any, scores: Any, shown: Any) -> str:
+    """Whether a list is the "same", "close" (near neighbours changed places) or "different"."""
+    if np.array_equal(expected, shown):
+        return "same"
+    group = np.concatenate([[0], np.cumsum(np.abs(np.diff(scores)) >= CLOSE)])
+    pairs = [sorted(zip(group.tolist(), i.tolist(), strict=True)) for i in (expected, shown)]
+    return "close" if pairs[0] == pairs[1] else "different"
+
+
 async def journey_of(port: int, users: list[str], items: list[str], n: int) -> dict[str, float]:
     """Milliseconds from sending an event to holding the answer that reflects it."""
     from quintet.client import AsyncClient
@@ -208,6 +241,7 @@ def measure(arguments: argparse.Namespace, bundle: Path, state: Path) -> dict[st
     process.start()
     try:
         port, size = mine.recv()
+        agreement = agreement_of(port, bundle, arguments.compared)
         driver = Driver(port, users, arguments.connections, arguments.exploration)
         full: dict[str, list[dict[str, float]]] = {name: [] for name in ROUTES}
         equal: dict[str, list[dict[str, float]]] = {name: [] for name in ROUTES}
@@ -231,8 +265,22 @@ def measure(arguments: argparse.Namespace, bundle: Path, state: Path) -> dict[st
         "equal_load": {name: middle(rounds) for name, rounds in equal.items()},
         "equal_load_rate": float(half),
         "event_to_answer": journey,
+        "agreement": agreement,
+        "flush_ms": flush_ms(state),
         "rounds": {"full_load": full, "equal_load": equal},
     }
+
+
+def flush_ms(folder: Path) -> float:
+    """What one flush to this disk takes: an event waits for one, and so does a list."""
+    took = []
+    with (folder / "flushed").open("wb", buffering=0) as file:
+        for _ in range(50):
+            file.write(bytes(4096))
+            started = time.perf_counter()
+            os.fdatasync(file.fileno())
+            took.append(time.perf_counter() - started)
+    return float(np.median(took) * 1000)
 
 
 def middle(rounds: list[dict[str, float]]) -> dict[str, float]:
@@ -281,6 +329,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--events", type=int, default=200)
+    parser.add_argument("--compared", type=int, default=1000, help="users whose lists are compared")
     parser.add_argument("--exploration", type=float, default=0.5, help="temperature of the draw")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -296,7 +345,7 @@ def main() -> None:
     }
     (arguments.out / "results.json").write_text(json.dumps(found, indent=2) + "\n")
     plot(found, arguments.out)
-    shown = {k: found[k] for k in ("full_load", "equal_load", "event_to_answer", "ratios")}
+    shown = {k: found[k] for k in ("full_load", "equal_load", *SHOWN)}
     print(json.dumps(shown, indent=2))
 
 

@@ -8,11 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from quintet.data.interactions import Floats, Interactions, Mask
 from quintet.memory.counted import Counted
-from quintet.memory.matrices import Matrix, State, event_matrix, pack, unpack
+from quintet.memory.matrices import Matrix, State, event_matrix, pack, product, unpack
 
 
 class ItemToItem(Counted):
@@ -41,10 +40,12 @@ class ItemToItem(Counted):
         return dense
 
     def _sparse_score(self, histories: Interactions) -> Matrix | None:
-        return None if isinstance(self._matrix, np.ndarray) else csr_array(self._product(histories))
+        return None if isinstance(self._matrix, np.ndarray) else self._product(histories)
 
     def _product(self, histories: Interactions) -> Any:  # sparse or dense as the matrix is
-        return event_matrix(histories, self._weights(histories)) @ self._matrix
+        weights = event_matrix(histories, self._weights(histories))
+        dense = isinstance(self._matrix, np.ndarray)
+        return weights @ self._matrix if dense else product(weights, self._matrix)
 
     def _explain(self, history: Interactions, item: int) -> Floats:
         from_history = self._matrix[history.item]

@@ -72,11 +72,11 @@ class FusedScores:
             and (counts[self.place[name]] or counts_for_new[self.place[name]])
         ]
         scale_IK, new_I = self.scale_IK, self.new_I
-        self.item_XI = self._side_by_side(
+        self.item_IX = self._side_by_side(
             [self.sides_of[name] * scale_IK[:, self.place[name], None] for name in self.gated],
             len(bucket_I),
         )
-        self.new_item_XN = self._side_by_side(
+        self.new_item_NX = self._side_by_side(
             [self.sides_of[name][new_I] * self.new_K[self.place[name]] for name in self.plain],
             int(new_I.sum()),
         )
@@ -89,9 +89,9 @@ class FusedScores:
             self.memory_weights[name] = (scale_IK[:, index].cpu().numpy().copy(), fixed_I)
 
     def _side_by_side(self, blocks: Sequence[Tensor], rows: int) -> Tensor:
-        """[X, rows] item sides one below the other."""
+        """[rows, X] item sides one beside the other."""
         nothing = torch.zeros(rows, 0, device=self.evidence.device)
-        return torch.cat([nothing, *blocks], dim=1).T.contiguous()
+        return torch.cat([nothing, *blocks], dim=1)
 
     @torch.no_grad()
     def sides(self, histories: Interactions, queries: Mapping[str, Tensor] | None = None) -> Sides:
@@ -126,14 +126,27 @@ class FusedScores:
             recalled: of :meth:`recall` for it, likewise.
         """
         sides = self.sides(histories) if sides is None else sides
-        score_BI = sides.gated_BX @ self.item_XI
-        if self.new_item_XN.shape[1]:
-            score_BI[:, self.new_I] = sides.plain_BX @ self.new_item_XN
+        score_BI = sides.gated_BX @ self.item_IX.T
+        if len(self.new_item_NX):
+            score_BI[:, self.new_I] = sides.plain_BX @ self.new_item_NX.T
         scores: Floats = score_BI.cpu().numpy()
         weight_BK = sides.weight_BK.cpu().numpy()
         for name, found in (self.recall(histories) if recalled is None else recalled).items():
             self._add(scores, found, name, weight_BK[:, self.place[name]])
         return scores
+
+    def catalogue(self) -> Floats:
+        """[I, X] the item's side of all inner products, whose partner is :meth:`history_side`."""
+        if not len(self.new_item_NX):
+            return np.asarray(self.item_IX.cpu().numpy(), np.float32)
+        plain_IX = self.item_IX.new_zeros(len(self.item_IX), self.new_item_NX.shape[1])
+        plain_IX[self.new_I] = self.new_item_NX
+        return np.asarray(torch.cat([self.item_IX, plain_IX], dim=1).cpu().numpy(), np.float32)
+
+    def history_side(self, sides: Sides) -> Floats:
+        """[B, X] the partner of :meth:`catalogue`."""
+        parts = [sides.gated_BX] + ([sides.plain_BX] if len(self.new_item_NX) else [])
+        return np.asarray(torch.cat(parts, dim=1).cpu().numpy(), np.float32)
 
     def recall(self, histories: Interactions) -> dict[str, Matrix | Floats]:
         """[B, I] what each memory that is no inner product recalls, sparse where it can be."""
@@ -147,13 +160,19 @@ class FusedScores:
 
     def _add(self, scores: Floats, found: Matrix | Floats, name: str, weight_B: Floats) -> None:
         """Add what one memory recalls, by the weights of the user and of the item."""
-        scale_I, fixed_I = self.memory_weights[name]
         if isinstance(found, np.ndarray):
+            scale_I, fixed_I = self.memory_weights[name]
             weight_BI = weight_B[:, None] * scale_I
             scores += found * (weight_BI if fixed_I is None else weight_BI + fixed_I)
             return
-        row, column = rows_of(found), found.indices
-        weight = weight_B[row] * scale_I[column]
+        place = rows_of(found) * scores.shape[1] + found.indices
+        scores.reshape(-1)[place] += self.added(found, name, weight_B)
+
+    def added(self, found: Matrix, name: str, weight_B: Floats) -> Floats:
+        """[nnz] what each neighbour that a memory recalls adds to its item's score."""
+        scale_I, fixed_I = self.memory_weights[name]
+        weight = weight_B[rows_of(found)] * scale_I[found.indices]
         if fixed_I is not None:
-            weight += fixed_I[column]
-        scores.reshape(-1)[row * scores.shape[1] + column] += found.data * weight
+            weight += fixed_I[found.indices]
+        added: Floats = found.data * weight
+        return added

@@ -212,14 +212,17 @@ class Scorer:
 def top_k(score_BI: Floats, k: int, tie_I: Ints) -> Ranked:
     """The ``k`` largest of every row; equal scores are ordered by a seeded hash of the item row."""
     n_rows, n_items = score_BI.shape
-    take = min(k, n_items)
-    items = np.full((n_rows, k), -1, np.int64)
-    scores = np.full((n_rows, k), -np.inf, np.float32)
     # everything at or above the k-th score competes, so that a tie at the edge is broken fairly
-    floor_B1 = np.maximum(_floor(score_BI, take), np.finfo(np.float32).min)
+    floor_B1 = np.maximum(_floor(score_BI, min(k, n_items)), np.finfo(np.float32).min)
     flat = np.flatnonzero(score_BI >= floor_B1)
     row, column = np.divmod(flat, n_items)
-    value = score_BI.reshape(-1)[flat]
+    return best_of(row, column, score_BI.reshape(-1)[flat], n_rows, k, tie_I)
+
+
+def best_of(row: Ints, column: Ints, value: Floats, n_rows: int, k: int, tie_I: Ints) -> Ranked:
+    """The ``k`` best of scored pairs [N] for each row; ties as in :func:`top_k`."""
+    items = np.full((n_rows, k), -1, np.int64)
+    scores = np.full((n_rows, k), -np.inf, np.float32)
     bits = value.view(np.int32).astype(np.int64)
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # whole numbers in the order of the floats
     order = np.argsort((row << 32) - ordered)
@@ -228,7 +231,7 @@ def top_k(score_BI: Floats, k: int, tie_I: Ints) -> Ranked:
         order = np.lexsort((tie_I[column], -value, row))
     row, column, value = row[order], column[order], value[order]
     slot = np.arange(len(row)) - np.searchsorted(row, np.arange(n_rows))[row]
-    kept = slot < take
+    kept = slot < k
     items[row[kept], slot[kept]] = column[kept]
     scores[row[kept], slot[kept]] = value[kept]
     return Ranked(items, scores)

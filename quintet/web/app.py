@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quintet.errors import QuintetError
-from quintet.web.api import Gate, install
+from quintet.web.api import Application, Gate
 from quintet.web.problems import problem
 from quintet.web.protocol import Limits
 from quintet.web.routes import ROUTES
@@ -52,7 +52,7 @@ def create_app(
                 await watching
             await service.close()
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
+    app = Application(lifespan=lifespan)
     gate = Gate(
         service,
         keeper or Gatekeeper(),
@@ -61,7 +61,7 @@ def create_app(
         service.log,
         access_log,
     )
-    install(app, gate, ROUTES)
+    app.install(gate, ROUTES)
 
     async def refused(request: Request, error: Exception) -> Response:
         del request

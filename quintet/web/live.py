@@ -7,6 +7,7 @@ began with.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import re
@@ -20,8 +21,15 @@ import numpy as np
 
 from quintet.bundle import MANIFEST
 from quintet.data.interactions import Mask
-from quintet.errors import BundleError, ConfigError, CorruptBundleError, QuintetError
+from quintet.errors import (
+    BundleError,
+    ConfigError,
+    CorruptBundleError,
+    MissingExtraError,
+    QuintetError,
+)
 from quintet.serve.grown import Prepared, grown, prepared
+from quintet.serve.index import Retriever
 from quintet.serve.recommender import Recommender
 from quintet.serve.trained import Trained
 from quintet.store import ItemUpsert
@@ -31,6 +39,7 @@ Id = str | int
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 LEAST_SHARED = 0.5
 PROBED_USERS = 16
+SAMPLED_USERS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +58,7 @@ class Live:
         retired: ids that may not be recommended.
         masks: made for filters, kept while the catalogue stands.
         texts: index of the items' texts, made when a query first comes.
+        retriever: finds the best of a large catalogue; None where all items are scored.
     """
 
     version: str
@@ -62,6 +72,7 @@ class Live:
     retired: frozenset[Id] = frozenset()
     masks: dict[Any, Any] = field(default_factory=dict)
     texts: dict[str, Any] = field(default_factory=dict)
+    retriever: Retriever | None = None
 
     @property
     def trained(self) -> Trained:
@@ -71,7 +82,7 @@ class Live:
     @functools.cached_property
     def ranker(self) -> Ranker:
         """What makes its lists."""
-        return Ranker(self.trained)
+        return Ranker(self.trained, self.retriever)
 
     def with_items(self, changes: Iterable[ItemUpsert]) -> Live:
         """The same model after items were added, changed or retired.
@@ -99,6 +110,7 @@ class Live:
             self.base_offset,
             upserts,
             frozenset(retired),
+            retriever=self.retriever if same else self._regrown(trained, upserts),
         )
 
     def with_counts(self, trained: Trained) -> Live:
@@ -106,6 +118,11 @@ class Live:
         made = replace(self, recommender=Recommender(trained))
         _ = made.ranker  # made here, not in the first answer
         return made
+
+    def _regrown(self, trained: Trained, changed: Iterable[Id]) -> Retriever | None:
+        if self.retriever is None:
+            return None
+        return self.retriever.grown(trained.scorer, trained.items.rows(list(changed)))
 
 
 def _offered(trained: Trained, retired: Iterable[Id]) -> Mask:
@@ -133,9 +150,21 @@ def load_live(folder: Path) -> Live:
         Recommender(trained),
         _offered(trained, ()),
         int(trained.run.get("journal_offset", 0)),
+        retriever=_retriever(trained),
     )
     _probe(live)
     return live
+
+
+def _retriever(trained: Trained) -> Retriever | None:
+    """An index, where the catalogue is large and the extra ``ann`` is installed."""
+    known = np.flatnonzero(trained.events.lengths > 0)[:SAMPLED_USERS]
+    sample = trained.events.users(known)
+    if not Retriever.usable(trained.scorer, sample):
+        return None
+    with contextlib.suppress(MissingExtraError):
+        return Retriever.build(trained.scorer, sample)
+    return None
 
 
 def _check_finite(trained: Trained, folder: Path) -> None:

@@ -122,7 +122,9 @@ class RecommendIn(Request):
     scenario: TextId | None = None
     query: Text | None = None
     context: dict[str, str | int | Finite | bool | None] = Field(
-        default_factory=dict, max_length=32, description="kept out of the logs; read by rules"
+        default_factory=dict,
+        max_length=32,
+        description="kept out of the logs; read by the `when` of rules",
     )
     filters: list[Filter] = Field(default_factory=list, max_length=16)
     candidates: list[Id] | None = Field(default=None, min_length=1, max_length=MOST_ITEMS)

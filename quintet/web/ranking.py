@@ -21,12 +21,14 @@ from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.memory.matrices import Matrix, rows_of
 from quintet.nn.fusion import N_BUCKETS
 from quintet.serve.fused import Recalled, Sides
-from quintet.serve.scorer import top_k
+from quintet.serve.index import Retriever
+from quintet.serve.scorer import Ranked, top_k
 from quintet.serve.trained import Trained
 from quintet.web.people import Person, batch
 
 LARGEST_SHIFT = 3.0
 SMALLEST_SHARE = 0.01
+LEAST_ALLOWED = 0.95
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,13 @@ class Ranker:
 
     Args:
         trained: the model; never changed while it serves.
+        retriever: finds the best of a large catalogue; everything is scored without one, or where
+            a list keeps to wishes that would leave few of the candidates.
     """
 
-    def __init__(self, trained: Trained) -> None:
+    def __init__(self, trained: Trained, retriever: Retriever | None = None) -> None:
         self.trained = trained
+        self.retriever = retriever
         self.scorer = scorer = trained.scorer
         self.names = scorer.evidence.names
         self.bucket_I = scorer.bucket_I.numpy()
@@ -125,18 +130,52 @@ class Ranker:
     @torch.no_grad()
     def rank(self, people: Sequence[Person], wishes: Sequence[Wish]) -> Candidates:
         """The best items of every person."""
-        fused, histories = self.scorer.fused, batch(people, len(self.trained.items))
-        states, recalled = self.states(people), fused.recall(histories)
-        score_BI = fused(histories, states.sides(), recalled)
-        empty = np.flatnonzero(histories.lengths == 0)
-        if len(empty):
-            score_BI[empty] = self.scorer.fallback_scores(histories.users(empty))
-        self._restrict(score_BI, histories, wishes)
-        ranked = top_k(score_BI, max(wish.depth for wish in wishes), self.scorer.tie_I)
+        histories = batch(people, len(self.trained.items))
+        states, recalled = self.states(people), self.scorer.fused.recall(histories)
+        if self.retriever is not None and self._plain(histories, wishes):
+            ranked = self.retriever.rank(
+                histories,
+                max(wish.depth for wish in wishes),
+                sides=states.sides(),
+                recalled=recalled,
+                mask_history=wishes[0].exclude_seen,
+                allowed_I=wishes[0].allowed_I,
+            )
+        else:
+            ranked = self._rank_all(histories, wishes, states, recalled)
         depth_B1 = np.array([wish.depth for wish in wishes])[:, None]
         beyond_BC = np.arange(ranked.items_BK.shape[1]) >= depth_B1
         ranked.items_BK[beyond_BC], ranked.scores_BK[beyond_BC] = -1, -np.inf
         return Candidates(ranked.items_BK, ranked.scores_BK, states, recalled)
+
+    def _plain(self, histories: Interactions, wishes: Sequence[Wish]) -> bool:
+        """Whether a retriever can answer: all have a history, and wish for nothing of their own."""
+        first = wishes[0]
+        return (
+            bool(histories.lengths.all())
+            and all(
+                wish.shift_I is None
+                and wish.allowed_I is first.allowed_I
+                and wish.exclude_seen == first.exclude_seen
+                for wish in wishes
+            )
+            and first.allowed_I.mean() > LEAST_ALLOWED
+        )
+
+    def _rank_all(
+        self,
+        histories: Interactions,
+        wishes: Sequence[Wish],
+        states: States,
+        recalled: Recalled,
+    ) -> Ranked:
+        """The best of all items, every one of them scored."""
+        score_BI = self.scorer.fused(histories, states.sides(), recalled)
+        empty = np.flatnonzero(histories.lengths == 0)
+        if len(empty):
+            score_BI[empty] = self.scorer.fallback_scores(histories.users(empty))
+        self._restrict(score_BI, histories, wishes)
+        return top_k(score_BI, max(wish.depth for wish in wishes), self.scorer.tie_I)
 
     def _restrict(self, score_BI: Floats, histories: Interactions, wishes: Sequence[Wish]) -> None:
         """Shift what was wished for, and leave out what may not be shown."""

@@ -65,7 +65,7 @@ def ruled(
     request = slates.request(
         history,
         settings.k,
-        rules.at(settings.scenario),
+        rules.at(settings.scenario, settings.context),
         SlateConfig(diversity="none", policy=policy),
         allowed_I=wish.allowed_I,
         exclude_seen=wish.exclude_seen,

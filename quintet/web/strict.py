@@ -93,6 +93,8 @@ def read_query(query: bytes) -> dict[str, str]:
     Raises:
         InvalidRequestError: a parameter stands twice, or is not UTF-8.
     """
+    if not query:
+        return {}
     try:
         pairs = parse_qsl(
             query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=64

@@ -70,6 +70,11 @@ class Metrics:
             name, what, namespace=NAMESPACE, registry=self.registry, multiprocess_mode=mode
         )
 
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Take down one answer."""
+        self.seconds.labels(route).observe(seconds)
+        self.requests.labels(route, status).inc()
+
     def lists(self, made: Iterable[Made]) -> None:
         """Take down what some lists were like."""
         for one in made:

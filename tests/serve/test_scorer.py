@@ -37,6 +37,20 @@ def test_top_k_is_a_full_sort_cut_off(scores, k, random) -> None:
     np.testing.assert_array_equal(got.scores_BK, expected[..., 1])
 
 
+@pytest.mark.parametrize("k", [1, 3, 10])
+@pytest.mark.parametrize("width", [160, 641, 1003])
+def test_top_k_of_wide_rows_with_many_ties(width, k) -> None:
+    rng = np.random.default_rng(width)
+    scores = rng.integers(-3, 40, (5, width)).astype(np.float32)
+    scores[:, ::7] = -np.inf
+    scores[3] = -np.inf
+    scores[3, 5] = 1.0
+    tie = rng.permutation(width)
+    got, expected = top_k(scores, k, tie), slow_top_k(scores, k, tie)
+    np.testing.assert_array_equal(got.items_BK, expected[..., 0])
+    np.testing.assert_array_equal(got.scores_BK, expected[..., 1])
+
+
 def test_a_tie_at_the_edge_is_broken_by_the_hash_not_by_the_row() -> None:
     scores = np.array([[1, 1, 1, 5]], np.float32)
     assert top_k(scores, 2, np.array([30, 10, 20, 99])).items_BK.tolist() == [[3, 1]]

@@ -68,11 +68,18 @@ class Rule(Strict):
     Attributes:
         name: how answers and reports call it.
         scenarios: where it holds; everywhere when empty.
+        when: what the request's context must say for it to hold, one of the values of each key.
     """
 
     kind: str
     name: str = Field(min_length=1)
     scenarios: list[str] = Field(default_factory=list)
+    when: dict[str, list[Value]] = Field(default_factory=dict)
+
+    def holds(self, scenario: str | None, context: Mapping[str, Any]) -> bool:
+        """Whether it does, for a request."""
+        here = not self.scenarios or scenario in self.scenarios
+        return here and all(_says(context, key, values) for key, values in self.when.items())
 
 
 class Chooses(Rule):
@@ -269,10 +276,9 @@ class RuleSet(Config):
         """The rules but these."""
         return self.only(set(self.names) - set(names))
 
-    def at(self, scenario: str | None) -> RuleSet:
-        """The rules that hold in a scenario; those of some scenarios need theirs to be named."""
-        here = [r.name for r in self.rule if not r.scenarios or scenario in r.scenarios]
-        return self.only(here)
+    def at(self, scenario: str | None, context: Mapping[str, Any] | None = None) -> RuleSet:
+        """The rules that hold in a scenario and a context; what neither names, they do not hold."""
+        return self.only(rule.name for rule in self.rule if rule.holds(scenario, context or {}))
 
     def check(self, k: int, facts: Facts | None = None) -> list[Contradiction]:
         """Rules that can never hold together in a slate of ``k`` places; empty when all is well.
@@ -287,6 +293,12 @@ class RuleSet(Config):
         from quintet.serve.slate.conflicts import contradictions
 
         return contradictions(self, k, facts)
+
+
+def _says(context: Mapping[str, Any], key: str, values: Iterable[Any]) -> bool:
+    """Whether a context has one of the values; 1 is not true."""
+    said = context.get(key)
+    return any(isinstance(one, bool) == isinstance(said, bool) and one == said for one in values)
 
 
 def _refuse_empty(rule: Config, low: str, high: str) -> None:

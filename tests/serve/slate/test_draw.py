@@ -16,6 +16,7 @@ from quintet.serve.slate.draw import (
     gumbel_top_k,
     inclusion_integral,
     pick,
+    plackett_luce,
     sequential,
     softmax,
 )
@@ -114,3 +115,27 @@ def test_picks_follow_the_probabilities() -> None:
     share = np.bincount([pick(chance, rng) for _ in range(20_000)], minlength=4) / 20_000
     assert share[3] == 0
     assert share == pytest.approx(chance, abs=0.015)
+
+
+def test_draws_of_several_lists_have_the_propensities_of_single_ones() -> None:
+    rng = np.random.default_rng(0)
+    utility = rng.random((6, 9))
+    utility[2, 5:] = -np.inf
+    temperature = np.array([0.01, 0.1, 0.5, 1.0, 1.0, 0.05])
+    order, chance = plackett_luce(utility, 7, temperature, rng)
+    assert (order[2, 5:] == -1).all()
+    assert (chance[2, 5:] == 0).all()
+    for row in range(6):
+        shown = order[row][order[row] >= 0]
+        there = utility[row][np.isfinite(utility[row])]
+        expected = sequential(there, shown, temperature[row])
+        np.testing.assert_allclose(chance[row, : len(shown)], expected, rtol=1e-9)
+
+
+def test_draws_of_several_lists_are_as_frequent_as_they_say() -> None:
+    draws, utility = 20_000, np.tile(UTILITY, (20_000, 1))
+    order, chance = plackett_luce(utility, 1, np.full(draws, 0.7), np.random.default_rng(1))
+    share = np.bincount(order[:, 0], minlength=5) / draws
+    expected = softmax(UTILITY, np.ones(5, np.bool_), 0.7)
+    np.testing.assert_allclose(share, expected, atol=4 * 0.5 / np.sqrt(draws))
+    np.testing.assert_allclose(chance[:, 0], expected[order[:, 0]], rtol=1e-12)

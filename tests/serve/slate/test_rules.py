@@ -206,6 +206,19 @@ def test_rules_of_different_scenarios_do_not_clash() -> None:
     assert len(RuleSet.of({"rule": some}).check(3, FACTS)) == 1
 
 
+def test_a_rule_may_hold_in_some_contexts_only() -> None:
+    some = [
+        rule("small", "block", items=["a"], when={"device": ["phone", "watch"]}),
+        rule("adults", "block", items=["b"], when={"adult": [False], "device": ["phone"]}),
+    ]
+    rules = RuleSet.of({"rule": some})
+    assert rules.at(None).names == []
+    assert rules.at(None, {"device": "phone"}).names == ["small"]
+    assert rules.at(None, {"device": "phone", "adult": False}).names == ["small", "adults"]
+    assert rules.at(None, {"device": "phone", "adult": 0}).names == ["small"]  # 0 is not false
+    assert rules.at(None, {"device": "screen", "adult": False}).names == []
+
+
 def test_each_kind_does_what_it_says() -> None:
     def shown(*some, k=3, met=()):
         return names(compose(request(list(some), k, met)).item_K)

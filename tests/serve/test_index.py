@@ -1,0 +1,110 @@
+"""The best of a large catalogue: exact where it looks, and hardly ever elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from quintet.errors import MissingExtraError
+from quintet.serve.grown import grown, prepared
+from quintet.serve.index import InvertedFile, Retriever
+from quintet.serve.scorer import top_k
+
+faiss = pytest.importorskip("faiss")
+K = 10
+
+
+def clustered(n: int, width: int = 16, clusters: int = 40, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    centre = rng.normal(size=(clusters, width))
+    near = rng.normal(scale=0.4, size=(n, width))
+    length = rng.uniform(0.3, 2.0, size=(n, 1))  # popular items have longer vectors
+    return ((centre[rng.integers(0, clusters, n)] + near) * length).astype(np.float32)
+
+
+def recall(file: InvertedFile, items: np.ndarray, queries: np.ndarray) -> float:
+    exact = top_k(queries @ items.T, K, np.arange(len(items))).items_BK
+    found = file.search(queries, K)
+    return float(
+        np.mean([len(np.intersect1d(*pair)) / K for pair in zip(exact, found, strict=True)])
+    )
+
+
+def test_tuning_reaches_the_recall_on_queries_it_has_not_seen() -> None:
+    items, queries = clustered(5000), clustered(400, seed=1)
+    file = InvertedFile(items)
+    reached = file.tune(queries[:200], K, recall=0.97)
+    assert reached >= 0.97
+    assert file.index.nprobe < file.lists / 2
+    assert recall(file, items, queries[200:]) >= 0.95
+
+
+def test_all_lists_give_the_exact_answer() -> None:
+    items, queries = clustered(800), clustered(50, seed=1)
+    file = InvertedFile(items, lists=20)
+    file.index.nprobe = 20
+    assert recall(file, items, queries) == 1.0
+
+
+def test_few_items_give_few_answers() -> None:
+    found = InvertedFile(clustered(5), lists=1).search(clustered(3, seed=1), 8)
+    assert (np.sort(found, axis=1)[:, 3:] == np.arange(5)).all()
+    assert (np.sort(found, axis=1)[:, :3] == -1).all()
+
+
+@pytest.fixture(scope="module")
+def histories(recommender):
+    return recommender.trained.events.users(np.arange(20))
+
+
+@pytest.fixture(scope="module")
+def retriever(recommender, histories) -> Retriever:
+    made = Retriever.build(recommender.scorer, histories, K)
+    made.file.index.nprobe = made.file.lists
+    return made
+
+
+@pytest.mark.parametrize("mask", [True, False])
+def test_with_all_lists_it_ranks_as_the_scorer_does(
+    recommender, retriever, histories, mask
+) -> None:
+    some_I = np.arange(len(recommender.trained.items)) % 7 != 0
+    for allowed_I in (None, some_I):
+        expected = recommender.scorer.rank(histories, K, mask_history=mask, allowed_I=allowed_I)
+        got = retriever.rank(histories, K, mask_history=mask, allowed_I=allowed_I)
+        np.testing.assert_allclose(got.scores_BK, expected.scores_BK, atol=1e-4)
+        assert (got.items_BK == expected.items_BK).mean() > 0.98
+
+
+def test_what_a_memory_recalls_is_found_though_no_list_is_looked_into(
+    recommender, retriever, histories, monkeypatch
+) -> None:
+    monkeypatch.setattr(retriever.file, "search", lambda query, k: np.full((len(query), k), -1))
+    recalled = recommender.scorer.fused.recall(histories)
+    best = retriever.rank(histories, K, mask_history=False).items_BK
+    for row, items in enumerate(best):
+        known = set().union(*(found[[row]].indices.tolist() for found in recalled.values()))
+        assert set(items[items >= 0].tolist()) <= known
+        assert (items >= 0).sum() == min(K, len(known))
+
+
+def test_items_that_came_since_are_scored_for_everybody(recommender, retriever, histories) -> None:
+    trained = recommender.trained
+    new, _ = grown(trained, prepared(trained), {"fresh": {"title": "a tea cup"}, "i1": {}})
+    changed = new.items.rows(["i1"])
+    more = retriever.grown(new.scorer, changed)
+    assert more.always.tolist() == sorted([*changed.tolist(), len(trained.items)])
+    asked = replace(histories, n_items=len(new.items))
+    expected = new.scorer.rank(asked, 30)
+    got = more.rank(asked, 30)
+    np.testing.assert_allclose(got.scores_BK, expected.scores_BK, atol=1e-4)
+    assert len(trained.items) in got.items_BK
+
+
+def test_without_the_library_the_install_line_is_named(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(MissingExtraError, match="quintet\\[ann\\]"):
+        InvertedFile(clustered(10))
