@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
-from quintet.errors import MissingExtraError
+from quintet.errors import ConfigError, MissingExtraError
 from quintet.memory.matrices import Matrix, rows_of
 from quintet.serve.fused import FusedScores, Recalled, Sides
 from quintet.serve.scorer import Ranked, Scorer, best_of, top_k
@@ -115,8 +115,11 @@ class Retriever:
         """An index over a catalogue, tuned on some histories to find the ``k`` best.
 
         Raises:
+            ConfigError: a memory scores every item, which no index can join.
             MissingExtraError: the extra ``ann`` is not installed.
         """
+        if not _sparse(scorer, sample):
+            raise ConfigError("an index needs memories that recall few items; leave out the others")
         file = InvertedFile(scorer.fused.catalogue())
         recall = file.tune(scorer.fused.history_side(scorer.fused.sides(sample)), k)
         return cls(scorer.fused, scorer.tie_I, file, recall=recall)
@@ -124,10 +127,7 @@ class Retriever:
     @staticmethod
     def usable(scorer: Scorer, sample: Interactions) -> bool:
         """Whether a catalogue is large, and every memory recalls few items of it."""
-        if len(scorer.tie_I) <= LARGE or not sample.n_users:
-            return False
-        recalled = scorer.fused.recall(sample.users([0]))
-        return all(isinstance(found, Matrix) for found in recalled.values())
+        return len(scorer.tie_I) > LARGE and sample.n_users > 0 and _sparse(scorer, sample)
 
     def grown(self, scorer: Scorer, changed: Ints) -> Retriever:
         """The same index after items were added (behind the others) or changed."""
@@ -183,6 +183,11 @@ class Retriever:
         keys = [(first_B1 + found)[found >= 0], (first_B1 + self.always).ravel()]
         keys += [rows_of(one) * n_items + one.indices for one in recalled]
         return np.unique(np.concatenate(keys))
+
+
+def _sparse(scorer: Scorer, sample: Interactions) -> bool:
+    recalled = scorer.fused.recall(sample.users([0]))
+    return all(isinstance(found, Matrix) for found in recalled.values())
 
 
 def _faiss() -> Any:

@@ -7,11 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from quintet.errors import MissingExtraError
+from quintet.errors import ConfigError, MissingExtraError
+from quintet.nn.fusion import Fusion
+from quintet.serve.evidence import EvidenceBuilder
 from quintet.serve.grown import grown, prepared
 from quintet.serve.index import InvertedFile, Retriever
 from quintet.serve.scorer import top_k
+from quintet.serve.trained import Trained
 
 faiss = pytest.importorskip("faiss")
 K = 10
@@ -55,53 +59,76 @@ def test_few_items_give_few_answers() -> None:
     assert (np.sort(found, axis=1)[:, :3] == -1).all()
 
 
-@pytest.fixture(scope="module")
-def histories(recommender):
-    return recommender.trained.events.users(np.arange(20))
+def with_sparse_memories(trained) -> Trained:
+    """The model without memories that score every item; plain weights, new items by content."""
+    evidence = trained.scorer.evidence
+    sparse = {
+        name: memory
+        for name, memory in trained.memories.items()
+        if name in ("transitions", "item_cosine", "last_item", "trend")
+    }
+    left = EvidenceBuilder(
+        trained.model, sparse, evidence.item_inputs, evidence.user_inputs, trained.count_I
+    )
+    ones_K = torch.ones(len(left.names))
+    return replace(trained, memories=sparse, fusion=Fusion(ones_K, new_K=ones_K))
 
 
 @pytest.fixture(scope="module")
-def retriever(recommender, histories) -> Retriever:
-    made = Retriever.build(recommender.scorer, histories, K)
+def trained(recommender) -> Trained:
+    return with_sparse_memories(recommender.trained)
+
+
+@pytest.fixture(scope="module")
+def histories(trained):
+    return trained.events.users(np.arange(20))
+
+
+@pytest.fixture(scope="module")
+def retriever(trained, histories) -> Retriever:
+    made = Retriever.build(trained.scorer, histories, K)
     made.file.index.nprobe = made.file.lists
     return made
 
 
 @pytest.mark.parametrize("mask", [True, False])
-def test_with_all_lists_it_ranks_as_the_scorer_does(
-    recommender, retriever, histories, mask
-) -> None:
-    some_I = np.arange(len(recommender.trained.items)) % 7 != 0
+def test_with_all_lists_it_ranks_as_the_scorer(trained, retriever, histories, mask) -> None:
+    some_I = np.arange(len(trained.items)) % 7 != 0
     for allowed_I in (None, some_I):
-        expected = recommender.scorer.rank(histories, K, mask_history=mask, allowed_I=allowed_I)
+        expected = trained.scorer.rank(histories, K, mask_history=mask, allowed_I=allowed_I)
         got = retriever.rank(histories, K, mask_history=mask, allowed_I=allowed_I)
         np.testing.assert_allclose(got.scores_BK, expected.scores_BK, atol=1e-4)
         assert (got.items_BK == expected.items_BK).mean() > 0.98
 
 
 def test_what_a_memory_recalls_is_found_though_no_list_is_looked_into(
-    recommender, retriever, histories, monkeypatch
+    trained, retriever, histories, monkeypatch
 ) -> None:
     monkeypatch.setattr(retriever.file, "search", lambda query, k: np.full((len(query), k), -1))
-    recalled = recommender.scorer.fused.recall(histories)
+    recalled = trained.scorer.fused.recall(histories)
+    assert recalled
     best = retriever.rank(histories, K, mask_history=False).items_BK
     for row, items in enumerate(best):
-        known = set().union(*(found[[row]].indices.tolist() for found in recalled.values()))
+        known = set().union(
+            *(np.flatnonzero(found.toarray()[row]).tolist() for found in recalled.values())
+        )
         assert set(items[items >= 0].tolist()) <= known
         assert (items >= 0).sum() == min(K, len(known))
 
 
-def test_items_that_came_since_are_scored_for_everybody(recommender, retriever, histories) -> None:
-    trained = recommender.trained
+def test_items_that_came_since_are_scored_for_everybody(trained, retriever, histories) -> None:
     new, _ = grown(trained, prepared(trained), {"fresh": {"title": "a tea cup"}, "i1": {}})
-    changed = new.items.rows(["i1"])
-    more = retriever.grown(new.scorer, changed)
-    assert more.always.tolist() == sorted([*changed.tolist(), len(trained.items)])
+    more = retriever.grown(new.scorer, new.items.rows(["i1"]))
+    assert more.always.tolist() == sorted([*new.items.rows(["i1"]).tolist(), len(trained.items)])
     asked = replace(histories, n_items=len(new.items))
-    expected = new.scorer.rank(asked, 30)
-    got = more.rank(asked, 30)
+    expected, got = new.scorer.rank(asked, 30), more.rank(asked, 30)
     np.testing.assert_allclose(got.scores_BK, expected.scores_BK, atol=1e-4)
-    assert len(trained.items) in got.items_BK
+
+
+def test_memories_that_score_every_item_are_refused(recommender, histories) -> None:
+    assert not Retriever.usable(recommender.scorer, histories)
+    with pytest.raises(ConfigError, match="recall few items"):
+        Retriever.build(recommender.scorer, histories, K)
 
 
 def test_without_the_library_the_install_line_is_named(monkeypatch) -> None:

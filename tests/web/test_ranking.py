@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from serve.test_index import with_sparse_memories
 
 from quintet.serve.explain import contributions
 from quintet.serve.index import Retriever
@@ -46,8 +47,9 @@ def test_a_batch_is_ranked_as_the_scorer_ranks_it(trained, ranker) -> None:
     assert same > 0.99  # rounding may swap two neighbours
 
 
-def test_a_retriever_answers_plain_wishes_alike(trained, ranker) -> None:
-    people = everybody(trained)[:30]
+def test_a_retriever_answers_plain_wishes_alike(recommender) -> None:
+    trained = with_sparse_memories(recommender.trained)
+    ranker, people = Ranker(trained), everybody(trained)[:30]
     sample = batch(people, len(trained.items))
     retriever = Retriever.build(trained.scorer, sample, DEPTH)
     retriever.file.index.nprobe = retriever.file.lists
