@@ -44,8 +44,9 @@ class ItemToItem(Counted):
 
     def _product(self, histories: Interactions) -> Any:  # sparse or dense as the matrix is
         weights = event_matrix(histories, self._weights(histories))
-        dense = isinstance(self._matrix, np.ndarray)
-        return weights @ self._matrix if dense else product(weights, self._matrix)
+        if isinstance(self._matrix, np.ndarray):
+            return weights @ self._matrix
+        return product(weights, self._matrix)
 
     def _explain(self, history: Interactions, item: int) -> Floats:
         from_history = self._matrix[history.item]
