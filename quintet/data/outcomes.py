@@ -64,6 +64,14 @@ class BehaviourRules:
         depth_B = self.closure.sum(1)
         return [int(index) for index in np.argsort(depth_B, kind="stable")]
 
+    @property
+    def look(self) -> int:
+        """The behaviour that opens an episode: the first that implies nothing and is liked."""
+        for index, name in enumerate(self.names):
+            if not self.parents[index] and self.polarity.get(name, 1.0) > 0:
+                return index
+        return 0
+
     def horizons(self, usual_days: float) -> Ints:
         """[B] microseconds; a behaviour is looked for as long as any that implies it."""
         days_B = np.array([self.horizon_days.get(name, 0.0) for name in self.names])

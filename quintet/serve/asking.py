@@ -13,7 +13,6 @@ from quintet.data.requests import query_tokens
 from quintet.errors import ConfigError, UnknownIdError
 
 if TYPE_CHECKING:
-    from quintet.nn.shape import DataShape
     from quintet.serve.trained import Trained
 
 #: what ``context`` may hold
@@ -84,7 +83,7 @@ def _beside(trained: Trained, histories: Interactions, item: Any, scenario: int)
     newest = np.zeros(histories.n_users, np.int64)
     some = histories.lengths > 0
     newest[some] = histories.time[where[some] - 1]
-    look = _look(trained.model.shape)
+    look = trained.model.shape.rules.look
     return replace(
         histories,
         offsets=histories.offsets + np.arange(histories.n_users + 1),
@@ -97,17 +96,6 @@ def _beside(trained: Trained, histories: Interactions, item: Any, scenario: int)
         owner=histories.owners(),
         context={},
     )
-
-
-def _look(shape: DataShape) -> int:
-    """The behaviour that implies nothing and is liked: a look, where there is one."""
-    rules = shape.rules
-    shallow = [
-        index
-        for index, name in enumerate(shape.behaviours)
-        if not rules.parents[index] and rules.polarity.get(name, 1.0) > 0
-    ]
-    return shallow[0] if shallow else 0
 
 
 def offered(trained: Trained, scenario: str) -> Mask:
@@ -140,7 +128,7 @@ def _has(trained: Trained, scenario: str, column: str, values: Sequence[Any]) ->
         )
     wanted = {str(value).lower() for value in values}
     codes = [code for code, name in enumerate(known[column].names) if name.lower() in wanted]
-    has_I: Mask = known[column].counts()[:, codes].any(axis=1)
+    has_I: Mask = known[column].counts()[:, codes].max(1, initial=0) > 0
     return has_I
 
 

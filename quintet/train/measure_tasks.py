@@ -147,7 +147,9 @@ def _profile(found: TaskResults, scorer: Scorer, split: Split, rows: Ints) -> No
 def _strategy(found: TaskResults, scorer: Scorer, split: Split, rows: Ints) -> None:
     """The strategy that the test event shows, told before its item is known."""
     events = split.events
-    label_N = strategy_labels(scorer, events)[rows]
+    label_E = strategy_labels(scorer, events)
+    rows = rows[label_E[rows] >= 0]
+    label_N = label_E[rows]
     predicted_NA = scorer.strategy(Moments.before(events, rows))
     label_NA = np.eye(len(STRATEGIES), dtype=np.float32)[label_N]
     loss_N = cross_entropy(predicted_NA, label_NA, events.group()[rows]).loss_N
