@@ -51,7 +51,7 @@ class StrategyConfig(Config):
 
 @dataclass(frozen=True)
 class _Bought:
-    """Of every event [E]: the item bought last before it (-1: none), when, and whether its own was."""
+    """Of every event [E]: the item bought last before it (-1: none), when; whether its own was."""
 
     last: Ints
     time: Ints
