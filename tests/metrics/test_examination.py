@@ -46,10 +46,23 @@ def test_the_markets_truth_is_recovered_from_its_log() -> None:
     found = fit_examination(item, place, clicked)
     assert len(shown) > 50_000
     np.testing.assert_allclose(found.examined_P, EXAMINATION, atol=0.03)
-    # popular items stand at the top, so that plain rates by place flatter it
+
+
+def test_good_items_at_the_top_do_not_flatter_it() -> None:
+    rng = np.random.default_rng(0)
+    examined, attracts = np.array([1.0, 0.7, 0.5, 0.35]), rng.uniform(0.05, 0.6, 40)
+    item = rng.integers(0, 40, 60_000)
+    # the better an item, the higher it mostly stands
+    place = np.clip((3 - 4 * attracts[item] / 0.6 + rng.normal(0, 1.2, len(item))).round(), 0, 3)
+    place = place.astype(int)
+    clicked = rng.random(len(item)) < examined[place] * attracts[item]
+    found = fit_examination(item, place, clicked)
+    np.testing.assert_allclose(found.examined_P, examined, atol=0.05)
     plain = np.bincount(place, clicked) / np.bincount(place)
-    own = np.abs(found.examined_P - EXAMINATION).max()
-    assert own < np.abs(plain / plain[0] - EXAMINATION).max()
+    assert np.abs(plain / plain[0] - examined).max() > 0.15
+    plain_I = np.bincount(item, clicked) / np.bincount(item)
+    own, naive = (np.abs(one - attracts).mean() for one in (found.attracts_I, plain_I))
+    assert own < 0.5 * naive
 
 
 def test_what_cannot_be_told_apart_is_refused() -> None:
