@@ -37,13 +37,14 @@ NEW_ITEM_WEIGHTS = {"content_ridge": 1.0, "identity": 0.3, "content": 0.3}
 
 
 def validation_targets(
-    split: Split, target_E: Mask, calibration_share: float, most: int, seed: int
+    split: Split, calibration_share: float, most: int, seed: int, target_E: Mask | None = None
 ) -> tuple[Ints, Ints]:
     """Rows of validation events: (for stopping and gates, for calibration), by user.
 
-    What followed on an episode is no target.
+    Where ``target_E`` [E] is given, only what it marks is a target.
     """
-    rows = np.flatnonzero((split.part == Part.VALID) & target_E)
+    valid = split.part == Part.VALID
+    rows = np.flatnonzero(valid if target_E is None else valid & target_E)
     user = split.events.group()[rows]
     share = seeded_hash(user, seed) % 1000 < 1000 * calibration_share
     fuse, calibrate = rows[~share], rows[share]

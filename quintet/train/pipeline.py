@@ -116,10 +116,10 @@ def train(
     say("training")
     fuse, calibrate = validation_targets(
         split,
-        model.shape.rules.targets(split.events),
         config.calibration_share,
         config.fusion_targets,
         config.seed,
+        model.shape.rules.targets(split.events),
     )
     trainer = Trainer(
         model,
