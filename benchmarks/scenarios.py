@@ -135,7 +135,7 @@ def compare(case: Case, experts: str | None) -> dict[str, Any]:
     one = best(case, "all scenarios", settings)
     rows, alone = {}, []
     for index, name in enumerate(case.encoded.scenarios):
-        own = best(only(case, case.encoded.events.scenario == index), name)
+        own = best(alone(case, index), name)
         alone.append(own)
         rows[name] = versus(case, index, one, own)
     gains = [row["paired"]["relative"] for row in rows.values()]
@@ -174,7 +174,7 @@ def made_new(case: Case, name: str, experts: str | None) -> dict[str, Any]:
     fewer = only(case, ~gone | kept)
     settings = {} if experts is None else {"model": {"experts": experts}}
     one = best(fewer, f"all, {name} new", settings)
-    own = best(only(fewer, fewer.encoded.events.scenario == place), f"{name} new")
+    own = best(alone(fewer, place), f"{name} new")
     return versus(fewer, place, one, own) | {"events": int((gone & kept).sum())}
 
 
@@ -184,6 +184,18 @@ def only(case: Case, keep_E: np.ndarray) -> Case:
     encoded = replace(case.encoded, events=events, log_row=case.encoded.log_row[keep_E])
     split = Split(case.split.name, events, case.split.part[keep_E], case.split.cuts)
     return replace(case, encoded=encoded, split=split)
+
+
+def alone(case: Case, scenario: int) -> Case:
+    """One scenario's events, as a log that knows of no other."""
+    few = only(case, case.encoded.events.scenario == scenario)
+    events = replace(few.encoded.events, scenario=np.zeros_like(few.encoded.events.scenario))
+    name = case.encoded.scenarios[scenario]
+    schema = few.encoded.schema.model_copy(
+        update={"scenarios": [s for s in few.encoded.schema.scenarios if s.name == name]}
+    )
+    encoded = replace(few.encoded, events=events, scenarios=[name], schema=schema)
+    return replace(few, encoded=encoded, split=replace(few.split, events=events))
 
 
 def best(case: Case, name: str, settings: dict[str, Any] | None = None) -> Best:
@@ -209,11 +221,14 @@ def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 def ndcg_by_user(case: Case, one: Best, scenario: int) -> np.ndarray:
     """[U] NDCG@10 of each user's test targets in the scenario, as the model knows the person."""
-    seen_E = np.isin(case.split.events.scenario, np.unique(one.trained.events.scenario))
+    everything = len(one.trained.model.shape.scenarios) > 1
+    seen_E = everything | (case.split.events.scenario == scenario)
     if not case.encoded.timed:  # nobody knows what came first: no other test event is told
         seen_E &= (case.split.part != Part.TEST) | (case.split.events.scenario == scenario)
     events, part = case.split.events.select(seen_E), case.split.part[seen_E]
     rows = np.flatnonzero((part == Part.TEST) & (events.scenario == scenario))
+    if not everything:
+        events = replace(events, scenario=np.zeros_like(events.scenario))
     histories = events.before(rows)
     allowed_I = offered(one.trained, case.encoded.scenarios[scenario])
     mask = bool(one.trained.run.get("mask_history", True))
