@@ -102,7 +102,9 @@ def measure(off: list[str], seed: int) -> dict[str, np.ndarray]:
         _, chosen_user_N = np.unique(events.group()[chosen], return_inverse=True)
         figures["profile"] = user_means(loss_N, chosen_user_N, int(chosen_user_N.max()) + 1)
     if "strategy" in on:
-        label_N = strategy_labels(scorer, events)[rows]
+        label_E = strategy_labels(scorer, events)
+        rows, user_N = rows[label_E[rows] >= 0], user_N[label_E[rows] >= 0]
+        label_N = label_E[rows]
         loss_N = strategy_loss(scorer, events, rows, label_N).loss_N
         figures["strategy"] = user_means(loss_N, user_N, n)
     return figures

@@ -116,9 +116,9 @@ class Quintet:
         """The best ``k`` items for each user; see :meth:`Recommender.recommend`."""
         return self.recommender.recommend(users, k, **options)
 
-    def predict(self, pairs: Sequence[tuple[Any, Any]]) -> pa.Table:
+    def predict(self, pairs: Sequence[tuple[Any, Any]], **options: Any) -> pa.Table:
         """Calibrated answers for (user, item) pairs; see :meth:`Recommender.predict`."""
-        return self.recommender.predict(pairs)
+        return self.recommender.predict(pairs, **options)
 
     def profile(self, user: Any) -> dict[str, Any]:
         """Interests, next strategy and habits of a user."""

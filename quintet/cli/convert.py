@@ -49,7 +49,6 @@ def write_folder(dataset: Dataset, folder: Path) -> list[Path]:
 def _toml(dataset: Dataset) -> str:
     frames, schema = dataset.frames(), dataset.schema
     lines = [f"name = {_value(dataset.name)}", 'logs = ["events.parquet"]']
-    lines.append(f"scenarios = {_value(list(schema.scenarios))}")
     if "relations" in frames:
         lines.append('relations = ["relations.parquet"]')
     for kind in ("items", "users"):
@@ -61,6 +60,10 @@ def _toml(dataset: Dataset) -> str:
     for behaviour in schema.behaviours:
         given = behaviour.model_dump(mode="json", exclude_none=True)
         lines += ["", "[[behaviours]]", *(f"{name} = {_value(v)}" for name, v in given.items())]
+    for scenario in schema.scenarios:
+        lines += ["", "[[scenarios]]", f"name = {_value(scenario.name)}"]
+        lines += ["[scenarios.offers]"] if scenario.offers else []
+        lines += [f"{_value(column)} = {_value(v)}" for column, v in scenario.offers.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -68,7 +68,7 @@ def _measure(dataset: Dataset) -> dict[str, Any]:
         "events of the median user": round(numbers["median"]),
         "events of the busiest user": numbers["most"],
         "behaviours": [behaviour.name for behaviour in dataset.schema.behaviours],
-        "scenarios": list(dataset.schema.scenarios),
+        "scenarios": dataset.schema.scenario_names,
     }
     if "timestamp" in log.columns:
         ends = engine.fetch(table.aggregate(a=table.timestamp.min(), b=table.timestamp.max()))

@@ -15,6 +15,7 @@ from quintet.data.schema import (
     DEFAULT_LABELS,
     SAMPLE,
     DataSchema,
+    Scenario,
     default_behaviour,
     infer_types,
 )
@@ -145,7 +146,9 @@ def complete_schema(joined: Dataset, schema: DataSchema) -> DataSchema:
     declared = {behaviour.name: behaviour for behaviour in schema.behaviours}
     names = label_names(joined.log, "behaviour", list(declared))
     behaviours = [declared.get(name) or default_behaviour(name) for name in names]
-    scenarios = label_names(joined.log, "scenario", schema.scenarios)
+    offered = {scenario.name: scenario for scenario in schema.scenarios}
+    found = label_names(joined.log, "scenario", list(offered))
+    scenarios = [offered.get(name) or Scenario(name=name) for name in found]
     types: dict[str, Any] = {}
     for field_name, frame, column in (
         ("items", joined.items, "item_id"),

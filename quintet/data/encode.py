@@ -17,7 +17,8 @@ from quintet.data import engine
 from quintet.data.columns import ORDER
 from quintet.data.dataset import Dataset, fallback_label, label_names
 from quintet.data.frames import EventLog, Frame
-from quintet.data.interactions import Floats, Interactions, Ints
+from quintet.data.interactions import Floats, Interactions, Ints, rows_of
+from quintet.data.requests import encoded_devices, encoded_queries
 from quintet.data.schema import DataSchema
 from quintet.data.vocab import Vocabulary
 from quintet.errors import DataError, EmptyDataError
@@ -40,6 +41,7 @@ class Encoded:
         schema: behaviours, scenarios and column types.
         log_row: [E] place of each event in the log, from 0.
         timed: whether the log has times.
+        devices: kinds of devices by index; empty where the log has none.
         price: [E] price of each event, NaN where missing; None where the log has no prices.
         repeated_items: catalogue rows left out because their item stood there before.
         repeated_users: likewise of the user table.
@@ -58,6 +60,7 @@ class Encoded:
     price: Floats | None = None
     repeated_items: int = 0
     repeated_users: int = 0
+    devices: list[str] = field(default_factory=list)
     name: str = field(default="dataset")
 
     def with_tie_seed(self, seed: int) -> Encoded:
@@ -69,9 +72,10 @@ class Encoded:
             for name in ("user", "item", "time", "behaviour", "scenario", "value")
         }
         events, order = _ordered(columns, len(self.users), len(self.items), self.timed, seed)
+        context = rows_of(rows_of(self.events.context, back), order)
         return replace(
             self,
-            events=events,
+            events=replace(events, context=context),
             log_row=order,
             price=price[order] if price is not None else None,
         )
@@ -96,13 +100,17 @@ def encode(dataset: Dataset, tie_seed: int = 0) -> Encoded:
     users = _vocabulary(seen["user_id"], _ids(people, "user_id"))
     declared = [behaviour.name for behaviour in dataset.schema.behaviours]
     behaviours = label_names(dataset.log, "behaviour", declared)
-    scenarios = label_names(dataset.log, "scenario", dataset.schema.scenarios)
+    scenarios = label_names(dataset.log, "scenario", dataset.schema.scenario_names)
     labels = {"behaviour": behaviours, "scenario": scenarios}
-    columns, price = _event_columns(dataset.log, users, items, labels)
+    columns, price, context, devices = _event_columns(dataset.log, users, items, labels)
     timed = columns["time"] is not None
+    amounts = [behaviours.index(one.name) for one in dataset.schema.behaviours if not one.rates]
+    if amounts and columns["value"] is not None:
+        given = columns["value"]
+        columns["value"] = np.where(np.isin(columns["behaviour"], amounts), np.nan, given)
     events, order = _ordered(columns, len(users), len(items), timed, tie_seed)
     return Encoded(
-        events=events,
+        events=replace(events, context=rows_of(context, order)),
         users=users,
         items=items,
         behaviours=behaviours,
@@ -113,6 +121,7 @@ def encode(dataset: Dataset, tie_seed: int = 0) -> Encoded:
         log_row=order,
         timed=timed,
         price=price[order] if price is not None else None,
+        devices=devices,
         repeated_items=_repeated(dataset.items, catalogue),
         repeated_users=_repeated(dataset.users, people),
         name=dataset.name,
@@ -184,16 +193,17 @@ def _aligned(table: pa.Table | None, column: str, vocabulary: Vocabulary) -> pa.
 
 def _event_columns(
     log: EventLog, users: Vocabulary, items: Vocabulary, labels: dict[str, list[str]]
-) -> tuple[dict[str, Any], Floats | None]:
-    """[E] rows, times, label indices and values in log order; and prices."""
+) -> tuple[dict[str, Any], Floats | None, dict[str, Ints], list[str]]:
+    """[E] rows, times, label indices and values in log order; prices; context and devices."""
     table = _with_row(log.table, "user_id", users.values, "user")
     table = _with_row(table, "item_id", items.values, "item")
     for label, names in labels.items():
         if label in log.columns:
             table = _with_row(table, label, pa.array(names, pa.string()), f"{label}_index")
-    numbers = [name for name in ("timestamp", "value", "price") if name in log.columns]
+    plain = ("timestamp", "value", "price", "query", "device")
+    given_columns = [name for name in plain if name in log.columns]
     indices = [f"{label}_index" for label in labels if label in log.columns]
-    rows = engine.fetch(table.order_by(ORDER).select("user", "item", *indices, *numbers))
+    rows = engine.fetch(table.order_by(ORDER).select("user", "item", *indices, *given_columns))
 
     def column(name: str, missing: float) -> Any:
         if name not in rows.column_names:
@@ -212,7 +222,20 @@ def _event_columns(
         given = column(f"{label}_index", fallback)
         columns[label] = np.full(len(rows), fallback) if given is None else given
     price = column("price", np.nan)
-    return columns, None if price is None else price.astype(np.float32)
+    context, devices = _context(rows)
+    return columns, None if price is None else price.astype(np.float32), context, devices
+
+
+def _context(rows: pa.Table) -> tuple[dict[str, Ints], list[str]]:
+    """What was known when each event was asked for, and the kinds of devices."""
+    context: dict[str, Ints] = {}
+    devices: list[str] = []
+    if "query" in rows.column_names and rows["query"].null_count < len(rows):
+        context["query"] = encoded_queries(rows["query"])
+    if "device" in rows.column_names:
+        device_E, devices = encoded_devices(rows["device"])
+        context |= {"device": device_E} if devices else {}
+    return context, devices
 
 
 def _with_row(table: Any, column: str, ids: pa.Array, name: str) -> Any:

@@ -7,8 +7,8 @@ ordered by a seeded hash of the event's row number, so that neither ids nor luck
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+
+#: what is known of requests besides the history, by name; -1 where it is not
+Request = Mapping[str, Ints]
 
 MICROSECONDS_PER_DAY = 86_400_000_000
 
@@ -36,6 +39,8 @@ class Interactions:
         value: [E] rating or amount; NaN where missing.
         n_items: size of the catalogue.
         owner: [U] user row of each history, -1 where unknown; derived from ``user`` when absent.
+        context: [E, ...] what else was known when the event was asked for (``data/requests.py``).
+        request: [U, ...] what is asked at the end of each history, if anything is known of it.
     """
 
     offsets: Ints
@@ -47,6 +52,8 @@ class Interactions:
     value: Floats
     n_items: int
     owner: Ints | None = None
+    context: Request = field(default_factory=dict)
+    request: Request | None = None
 
     def __len__(self) -> int:
         return int(self.offsets[-1])
@@ -126,7 +133,17 @@ class Interactions:
         lengths = self.lengths[chosen]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         shift = np.repeat(self.offsets[chosen] - offsets[:-1], lengths)
-        return self._take(np.arange(offsets[-1]) + shift, offsets, self.owners()[chosen])
+        taken = self._take(np.arange(offsets[-1]) + shift, offsets, self.owners()[chosen])
+        return taken if self.request is None else taken.asking(rows_of(self.request, chosen))
+
+    def asking(self, request: Request | None) -> Interactions:
+        """The same histories, with what is asked at their ends."""
+        return replace(self, request=request)
+
+    def asked(self, rows: NDArray[np.integer]) -> Request:
+        """[N, ...] what was known of the given events before their item was."""
+        own = {"scenario": self.scenario, "time": self.time, **self.context}
+        return rows_of(own, np.asarray(rows, np.int64))
 
     def retied(self, seed: int) -> Interactions:
         """The same histories with events of one user at one moment in another order.
@@ -159,7 +176,8 @@ class Interactions:
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         shift = np.repeat(start - offsets[:-1], lengths)
         owner = self.owners()[self.group()[stop]]
-        return self._take(np.arange(offsets[-1]) + shift, offsets, owner)
+        taken = self._take(np.arange(offsets[-1]) + shift, offsets, owner)
+        return taken.asking(self.asked(stop))
 
     def owners(self) -> Ints:
         """[U] user row of each history, -1 where unknown."""
@@ -181,6 +199,7 @@ class Interactions:
             behaviour=self.behaviour[index],
             scenario=self.scenario[index],
             value=self.value[index],
+            context=rows_of(self.context, index),
         )
 
     def positions(self) -> Ints:
@@ -194,6 +213,11 @@ class Interactions:
     def item_counts(self) -> Ints:
         """[I] events of each item."""
         return np.bincount(self.item, minlength=self.n_items).astype(np.int64)
+
+
+def rows_of(columns: Request, index: Ints) -> Request:
+    """The given rows of every column."""
+    return {name: column[index] for name, column in columns.items()}
 
 
 def seeded_hash(keys: NDArray[np.integer], seed: int) -> Ints:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from quintet.config import Config, build, read_toml
 from quintet.errors import ConfigError
@@ -49,29 +49,60 @@ class Behaviour(Config):
 
     Attributes:
         name: as it stands in the log.
-        polarity: 1 for liking, -1 for disliking, 0 for neither.
-        weight: how much an event of this kind counts.
-        implies: behaviours that must have come before it, such as a click before a purchase.
+        polarity: 1 for liking, -1 for disliking, 0 for neither. What is not liked is no target of
+            the ranking.
+        weight: how much an event of this kind counts where behaviours are added up.
+        implies: behaviours that must have come before it, such as a click before a purchase: its
+            chance is never above theirs.
+        horizon_days: within which it counts as having followed; absent: that of the behaviours
+            that imply it, or the task's own.
+        value: what one such event is worth: a number, or the column of the items that says so,
+            such as "price".
+        rates: whether the value of such an event is a rating; false for seconds or amounts.
     """
 
     name: str = Field(min_length=1)
     polarity: float = Field(default=1.0, ge=-1, le=1)
     weight: float = Field(default=1.0, ge=0)
     implies: list[str] = Field(default_factory=list)
+    horizon_days: float | None = Field(default=None, gt=0)
+    value: float | str | None = None
+    rates: bool = True
+
+
+class Scenario(Config):
+    """One place where people meet items: a shop, a feed, a search box.
+
+    Attributes:
+        name: as it stands in the log.
+        offers: what it can show: column of the items -> the values that belong here; an item
+            must have one of the values of every column. Empty: what the log has shown there.
+    """
+
+    name: str = Field(min_length=1)
+    offers: dict[str, list[str | bool | int | float]] = Field(default_factory=dict)
+
+
+def named_scenario(given: Any) -> Any:
+    """A scenario that is given by its name alone."""
+    return {"name": given} if isinstance(given, str) else given
+
+
+ScenarioTable = Annotated[Scenario, BeforeValidator(named_scenario)]
 
 
 class DataSchema(Config):
     """Behaviours, scenarios and column types of a data set; what is left out is inferred."""
 
     behaviours: list[Behaviour] = Field(default_factory=list)
-    scenarios: list[str] = Field(default_factory=list)
+    scenarios: list[ScenarioTable] = Field(default_factory=list)
     items: dict[str, ColumnType] = Field(default_factory=dict)
     users: dict[str, ColumnType] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
         names = [behaviour.name for behaviour in self.behaviours]
-        for kind, listed in (("behaviour", names), ("scenario", self.scenarios)):
+        for kind, listed in (("behaviour", names), ("scenario", self.scenario_names)):
             doubled = sorted({name for name in listed if listed.count(name) > 1})
             if doubled:
                 raise ValueError(f"{kind} {doubled[0]!r} stands twice")
@@ -82,7 +113,38 @@ class DataSchema(Config):
                         f"behaviour {behaviour.name!r} implies {implied!r}, which is none of: "
                         + ", ".join(name for name in names if name != behaviour.name)
                     )
+        self._check_circles()
+        self._check_horizons()
         return self
+
+    def _check_circles(self) -> None:
+        implies = {one.name: one.implies for one in self.behaviours}
+        for name, others in implies.items():
+            found, open_ = set[str](), list(others)
+            while open_:
+                other = open_.pop()
+                if other == name:
+                    raise ValueError(f"behaviour {name!r} implies itself; one of them comes first")
+                open_ += [] if other in found else implies[other]
+                found.add(other)
+
+    def _check_horizons(self) -> None:
+        """What is implied must be looked for at least as long as what implies it."""
+        horizon = {one.name: one.horizon_days for one in self.behaviours}
+        for behaviour in self.behaviours:
+            own = behaviour.horizon_days
+            for implied in behaviour.implies:
+                other = horizon[implied]
+                if own is not None and other is not None and other < own:
+                    raise ValueError(
+                        f"behaviour {behaviour.name!r} within {own:g} days implies {implied!r}, "
+                        f"which has {other:g}: give {implied!r} at least {own:g} days, or none"
+                    )
+
+    @property
+    def scenario_names(self) -> list[str]:
+        """The names of the scenarios, in order."""
+        return [scenario.name for scenario in self.scenarios]
 
     @classmethod
     def read(cls, path: str | Path) -> Self:

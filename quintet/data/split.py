@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,12 +92,18 @@ class Split:
         label = np.repeat([Part.TRAIN, Part.VALID, Part.TEST], [len(part) for part in parts])
         user = np.concatenate([part.group() for part in parts])
         order = np.lexsort((np.arange(len(user)), label, user))
-        columns = {
+        columns: dict[str, Any] = {
             column: np.concatenate([getattr(part, column) for part in parts])[order]
             for column in ("item", "time", "behaviour", "scenario", "value")
         }
         offsets = train.offsets + valid.offsets + test.offsets
-        events = Interactions(offsets=offsets, user=user[order], n_items=train.n_items, **columns)
+        context = {
+            name: np.concatenate([part.context[name] for part in parts])[order]
+            for name in train.context
+        }
+        events = Interactions(
+            offsets=offsets, user=user[order], n_items=train.n_items, context=context, **columns
+        )
         return cls(name, events, label[order].astype(np.int8))
 
 

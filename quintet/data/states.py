@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.data.features import CategoryColumn
-from quintet.data.interactions import Floats, Interactions, Ints, Mask
+from quintet.data.interactions import Floats, Interactions, Ints, Mask, Request
 
 
 @dataclass(frozen=True)
@@ -27,22 +27,25 @@ class Moments:
         events: the log.
         history: [B] index of the history that each moment belongs to.
         stop: [B] row of the first event that is not yet known.
+        request: [B, ...] what else is known of what is asked, by name.
     """
 
     events: Interactions
     history: Ints
     stop: Ints
+    request: Request | None = None
 
     @classmethod
     def newest(cls, histories: Interactions) -> Moments:
         """The newest state of every history."""
-        return cls(histories, np.arange(histories.n_users), histories.offsets[1:])
+        rows = np.arange(histories.n_users)
+        return cls(histories, rows, histories.offsets[1:], histories.request)
 
     @classmethod
     def before(cls, events: Interactions, rows: NDArray[np.integer]) -> Moments:
         """Just before the given events."""
         stop = np.asarray(rows, np.int64)
-        return cls(events, events.group()[stop], stop)
+        return cls(events, events.group()[stop], stop, events.asked(stop))
 
     def __len__(self) -> int:
         return len(self.stop)

@@ -1,9 +1,11 @@
 """What a person did with a slate, read off the log itself: the labels of the strategy task.
 
-Every event is given one of five strategies, from what was known just before it:
+Every event that opens an episode (``data/outcomes.py``) is given one of five strategies, from what
+was known just before it:
 
-- ``repurchase``: the item was in the history already;
-- ``complement``: it often follows the item before it, and shares few of its categories;
+- ``repurchase``: the item was bought before; where nothing is bought in the log, met before;
+- ``complement``: it often follows the item before it, and shares few of its categories; or its
+  categories often follow those of what was bought last;
 - ``trending``: it is new, or drew far more events lately than in its life so far;
 - ``deepen``: its categories are ones that the person prefers more than others do;
 - ``explore``: none of these.
@@ -14,7 +16,8 @@ event's own counts are left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -24,10 +27,13 @@ from scipy import sparse
 from quintet.config import Config, tunable
 from quintet.data.features import CategoryColumn
 from quintet.data.interactions import MICROSECONDS_PER_DAY, Floats, Interactions, Ints, Mask
+from quintet.data.outcomes import BehaviourRules
 from quintet.data.states import decayed_sums, interest_shares, seen_before, state_before
 
 STRATEGIES = ["deepen", "explore", "complement", "repurchase", "trending"]
 DEEPEN, EXPLORE, COMPLEMENT, REPURCHASE, TRENDING = range(5)
+#: looks after a purchase that a pair of categories is given beforehand, at chance
+PRIOR_PAIRS = 5.0
 
 
 class StrategyConfig(Config):
@@ -36,22 +42,56 @@ class StrategyConfig(Config):
     interest_decay: float = tunable(0.95, low=0.8, high=1.0, description="of interests, a step")
     complement_lift: float = tunable(3.0, low=1.5, high=10, description="least lift of the pair")
     complement_overlap: float = tunable(0.34, low=0, high=1, description="most shared categories")
+    bought_days: float = tunable(7.0, low=1, high=60, description="a purchase calls for more")
+    bought_lift: float = tunable(1.5, low=1.1, high=5, description="least lift after a purchase")
     recent_days: float = tunable(7.0, low=1, high=30, description="what counts as lately")
     trending_ratio: float = tunable(3.0, low=1.5, high=10, description="rate lately over before")
     trending_events: int = tunable(5, low=2, high=50, description="least events lately")
+
+
+@dataclass(frozen=True)
+class _Bought:
+    """Of every event [E]: the item bought last before it (-1: none), when; whether its own was."""
+
+    last: Ints
+    time: Ints
+    again: Mask
+
+    def select(self, keep: Mask) -> _Bought:
+        """Some of the events."""
+        return _Bought(self.last[keep], self.time[keep], self.again[keep])
 
 
 class StrategyLabeller:
     """Labels events with the strategy that they show.
 
     Shapes: E events, I items, C categories, S states.
+
+    Args:
+        config: thresholds.
+        rules: of the behaviours; without them every event opens an episode.
+        spent: indices of the behaviours by which things are bought.
     """
 
-    def __init__(self, config: StrategyConfig | None = None) -> None:
+    def __init__(
+        self,
+        config: StrategyConfig | None = None,
+        rules: BehaviourRules | None = None,
+        spent: Sequence[int] = (),
+    ) -> None:
         self.config = config if config is not None else StrategyConfig()
+        self.rules = rules
+        self.spent = list(spent)
+
+    def opens(self, events: Interactions) -> Mask:
+        """[E] the events that get a label."""
+        return np.ones(len(events), np.bool_) if self.rules is None else self.rules.opens(events)
 
     def fit(self, events: Interactions, categories: CategoryColumn | None) -> Self:
         """Count pairs, times and interests of the training events."""
+        bought = self._bought(events)
+        opens = self.opens(events)
+        events = events.select(opens)
         previous, current = _pairs(events)
         shape = (events.n_items, events.n_items)
         ones = np.ones(len(previous), np.float32)
@@ -63,7 +103,45 @@ class StrategyLabeller:
         self.set_categories(categories)
         share_EC = self._shares(events)
         self.base_C = (share_EC.sum(0) + 1) / (share_EC.sum() + share_EC.shape[1])
+        self.after_CC = self._after(events, bought.select(opens), share_EC)
         return self
+
+    def _after(self, events: Interactions, bought: _Bought, share_EC: Floats) -> Floats:
+        """[C, C] lift of a category (column) at looks after a purchase from another (row).
+
+        Pairs that the log hardly shows are drawn towards no lift.
+        """
+        near = self._called(events, bought)
+        row_CE = sparse.csr_matrix(self._item_shares(bought.last[near])).T
+        count_CC = np.asarray((row_CE @ share_EC[near]), np.float64)
+        chance_CC = count_CC.sum(1, keepdims=True) * self.base_C
+        lift_CC: Floats = ((count_CC + PRIOR_PAIRS) / (chance_CC + PRIOR_PAIRS)).astype(np.float32)
+        return lift_CC
+
+    def _called(self, events: Interactions, bought: _Bought) -> Mask:
+        """[E] whether something was bought lately."""
+        window = int(self.config.bought_days * MICROSECONDS_PER_DAY)
+        return (bought.last >= 0) & (events.time - bought.time < window)
+
+    def _bought(self, events: Interactions) -> _Bought:
+        """What each event's user had bought just before it."""
+        at = np.arange(len(events))
+        spent = np.isin(events.behaviour, self.spent)
+        latest = np.maximum.accumulate(np.where(spent, at, -1)) if len(at) else at
+        latest = np.concatenate([[-1], latest[:-1]]) if len(at) else at
+        own = latest >= np.repeat(events.offsets[:-1], events.lengths)
+        safe = np.maximum(latest, 0)
+        pair = events.group() * np.int64(events.n_items) + events.item
+        order = np.lexsort((at, pair))
+        first = np.searchsorted(pair[order], pair[order])
+        before: Ints = np.cumsum(spent[order]) - spent[order]
+        again = np.zeros(len(events), np.bool_)
+        again[order] = before > before[first]
+        return _Bought(
+            np.where(own, events.item[safe], -1) if len(at) else at,
+            np.where(own, events.time[safe], 0) if len(at) else at,
+            again,
+        )
 
     def set_categories(self, categories: CategoryColumn | None) -> None:
         """Take the categories of a catalogue with the same rows, or a longer one."""
@@ -75,7 +153,7 @@ class StrategyLabeller:
         return interest_shares(events, self.categories)
 
     def label(self, events: Interactions, *, in_training: bool) -> Ints:
-        """[E] index into :data:`STRATEGIES`.
+        """[E] index into :data:`STRATEGIES`; -1 for what only follows on an episode.
 
         Args:
             events: histories to label.
@@ -83,11 +161,33 @@ class StrategyLabeller:
                 must be left out.
         """
         own = 1.0 if in_training else 0.0
-        label = np.where(self._prefers(events), DEEPEN, EXPLORE)
-        label[self._trending(events)] = TRENDING
-        label[self._complements(events, own)] = COMPLEMENT
-        label[seen_before(events)] = REPURCHASE
-        return label.astype(np.int64)
+        opens, bought = self.opens(events), self._bought(events)
+        looks, bought = events.select(opens), bought.select(opens)
+        label = np.where(self._prefers(looks), DEEPEN, EXPLORE)
+        label[self._trending(looks)] = TRENDING
+        complements = self._follows(looks, bought) if self.spent else self._complements(looks, own)
+        label[complements] = COMPLEMENT
+        label[bought.again if self.spent else seen_before(looks)] = REPURCHASE
+        whole = np.full(len(events), -1, np.int64)
+        whole[opens] = label
+        return whole
+
+    def _follows(self, events: Interactions, bought: _Bought) -> Mask:
+        """Whether the item's categories often follow those of what was bought last."""
+        result = self._called(events, bought)
+        near = np.flatnonzero(result)
+        bought_NC, own_NC = self._item_shares(bought.last[near]), self._shares(events)[near]
+        lift_N = ((bought_NC @ self.after_CC) * own_NC).sum(1)
+        result[near] = (lift_N > self.config.bought_lift) & ((bought_NC * own_NC).sum(1) == 0)
+        return result
+
+    def _item_shares(self, item_N: Ints) -> Floats:
+        """[N, C] the categories of items as shares."""
+        if self.categories is None:
+            return np.zeros((len(item_N), 1), np.float32)
+        counts_NC = self.categories.counts()[item_N]
+        shares_NC: Floats = counts_NC / np.maximum(counts_NC.sum(1, keepdims=True), 1)
+        return shares_NC
 
     def _prefers(self, events: Interactions) -> Mask:
         """Whether the item's categories stand higher in the person's interests than in all's."""
@@ -159,6 +259,7 @@ class StrategyLabeller:
             "time": self.time_E,
             "start": self.start_I,
             "base": self.base_C.astype(np.float32),
+            "after": self.after_CC,
         }
 
     def load_state(self, state: Mapping[str, NDArray[np.generic]]) -> Self:
@@ -174,6 +275,7 @@ class StrategyLabeller:
         self.time_E = state["time"].astype(np.int64)
         self.start_I = state["start"].astype(np.int64)
         self.base_C = state["base"].astype(np.float32)
+        self.after_CC = state["after"].astype(np.float32)
         return self
 
 

@@ -6,7 +6,7 @@ Shapes: B windows of L events, N supervised positions, I items, D width.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -18,12 +18,15 @@ from quintet.data.batch import SequenceBatch
 from quintet.nn.backbones.base import BACKBONES
 from quintet.nn.balance import BalanceName, make_balance
 from quintet.nn.content import ContentEncoder, Inputs
+from quintet.nn.request import usable_fields
 from quintet.nn.shape import DataShape
 from quintet.nn.tasks.base import TASKS, ItemVectors, Step, Task, Tensors
 from quintet.nn.tower import EventEmbedder, Tower
+from quintet.nn.turn import Turn
 from quintet.nn.views import two_views
 
 TowerName = Literal["identity", "content"]
+ContextField = Literal["scenario", "time", "device", "query"]
 
 
 class ModelConfig(Config):
@@ -36,6 +39,13 @@ class ModelConfig(Config):
     tower_settings: dict[TowerName, dict[str, Any]] = Field(default_factory=dict)
     towers: tuple[TowerName, ...] = ("identity", "content")
     modalities: tuple[str, ...] = ()
+    experts: str = tunable("mmoe", choices=["shared_bottom", "mmoe", "ple"])
+    expert_settings: dict[str, Any] = Field(default_factory=dict)
+    #: what the states may know of a request; what tells nothing apart in the data is left out
+    context: tuple[ContextField, ...] = ("scenario", "query")
+    context_dropout: float = tunable(
+        0.1, low=0.0, high=0.5, description="share of requests of which a field is withheld"
+    )
     identity_dropout: float = tunable(
         0.05, low=0.0, high=0.3, description="share of events read by content alone in training"
     )
@@ -66,10 +76,21 @@ class ItemTables:
 
 @dataclass(frozen=True)
 class States:
-    """States of B histories after their newest event: by tower [B, D], and shared [B, D]."""
+    """States of B histories after their newest event.
+
+    Attributes:
+        hidden: [B, D] by tower, as the request turns them.
+        shared_BD: [B, D] of all towers, before any request.
+        by_task: [B, D] what each task reads of it, where the request turns it.
+    """
 
     hidden: dict[str, Tensor]
     shared_BD: Tensor
+    by_task: dict[str, Tensor] = field(default_factory=dict)
+
+    def of(self, task: str) -> Tensor:
+        """[B, D] the shared state as a task reads it."""
+        return self.by_task.get(task, self.shared_BD)
 
 
 class QuintetModel(nn.Module):
@@ -105,6 +126,8 @@ class QuintetModel(nn.Module):
         self.shared = nn.Sequential(
             nn.Linear(D * len(self.tower_names), D), nn.GELU(), nn.LayerNorm(D)
         )
+        fields = usable_fields(shape, config.context)
+        self.turn = None if not fields else Turn(shape, config, self.tower_names, fields)
         self.tasks = nn.ModuleDict(
             {
                 name: part(shape, D, build(part.Config, config.tasks.get(name, {}), name))
@@ -208,13 +231,24 @@ class QuintetModel(nn.Module):
         return vector_BD * (user_B >= 0)[:, None]
 
     def states(
-        self, batch: SequenceBatch, tables: ItemTables, user_inputs: Inputs | None
+        self,
+        batch: SequenceBatch,
+        tables: ItemTables,
+        user_inputs: Inputs | None,
+        request: Tensors | None = None,
     ) -> States:
-        """States after the newest event of every window."""
+        """States after the newest event of every window, turned to what is asked."""
         user_BD = self.user_vectors(user_inputs, batch.user_B)
         rows = torch.arange(len(batch.length_B), device=batch.length_B.device)
         hidden = self.hidden(batch, tables, user_BD, rows, batch.length_B)
-        return States(hidden, self.shared(torch.cat(list(hidden.values()), dim=-1)))
+        return self._turned(hidden, request)
+
+    def _turned(self, hidden: dict[str, Tensor], request: Tensors | None) -> States:
+        """The states that tasks read, given the towers' plain ones."""
+        shared = self.shared(torch.cat(list(hidden.values()), dim=-1))
+        if self.turn is None:
+            return States(hidden, shared)
+        return States(*self.turn(hidden, shared, request))
 
     # ------------------------------------------------------------------ training
 
@@ -226,6 +260,7 @@ class QuintetModel(nn.Module):
         user_inputs: Inputs | None,
         features: Mapping[str, Tensors],
         labels: Mapping[str, Tensors],
+        request: Tensors | None = None,
         low_precision: bool = False,
     ) -> dict[str, Tensor]:
         """The loss of every task on one batch.
@@ -237,6 +272,7 @@ class QuintetModel(nn.Module):
             user_inputs: prepared attributes of the users.
             features: by task, rows of the states before those events.
             labels: by task, rows of those events.
+            request: [N, ...] what was asked there.
             low_precision: whether products over the catalogue may run in bfloat16.
         """
         tables = self.item_tables(item_inputs)
@@ -247,9 +283,10 @@ class QuintetModel(nn.Module):
             user_BD = torch.where(withheld_B[:, None], torch.zeros_like(user_BD), user_BD)
         row_N, column_N = positions.nonzero(as_tuple=True)
         hidden = self.hidden(batch.without_last(), tables, user_BD, row_N, column_N)
+        states = self._turned(hidden, request)
         step = Step(
-            hidden=hidden,
-            shared_ND=self.shared(torch.cat(list(hidden.values()), dim=-1)),
+            hidden=states.hidden,
+            shared_ND=states.shared_BD,
             items=tables.items,
             content_ID=tables.content_ID,
             content_bias_I=tables.content_bias_I,
@@ -262,7 +299,10 @@ class QuintetModel(nn.Module):
             low_precision=low_precision,
         )
         return {
-            name: self.task(name).loss(step, features[name], labels[name]) for name in self.tasks
+            name: self.task(name).loss(
+                replace(step, shared_ND=states.of(name)), features[name], labels[name]
+            )
+            for name in self.tasks
         }
 
     def _views(self, batch: SequenceBatch, tables: ItemTables) -> tuple[Tensor, Tensor] | None:

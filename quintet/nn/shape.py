@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from quintet.data.features import CategoryColumn, FeatureTable
 from quintet.data.interactions import Floats, Interactions, Mask
+from quintet.data.outcomes import BehaviourRules
+from quintet.data.schema import DataSchema
 
 MOST_LEVELS = 11
 
@@ -25,6 +29,14 @@ class DataShape:
         interest_names: [C] its categories.
         user_categories: sizes of the user's category columns, by name.
         user_numbers: names of the user's numeric columns.
+        implies: by behaviour, those that must have come before it.
+        polarity: by behaviour, where it is not 1.
+        horizon_days: by behaviour, where it has one of its own.
+        worth: by behaviour, what one event is worth: a number or a column of the items.
+        offers: by scenario, what it can show (see ``data/schema.py``).
+        devices: names of the kinds of devices.
+        queries: whether events come with query texts.
+        timed: whether events have times.
     """
 
     n_items: int
@@ -35,6 +47,19 @@ class DataShape:
     interest_names: list[str]
     user_categories: dict[str, int]
     user_numbers: list[str]
+    implies: dict[str, list[str]] = field(default_factory=dict)
+    polarity: dict[str, float] = field(default_factory=dict)
+    horizon_days: dict[str, float] = field(default_factory=dict)
+    worth: dict[str, float | str] = field(default_factory=dict)
+    offers: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    devices: list[str] = field(default_factory=list)
+    queries: bool = False
+    timed: bool = False
+
+    @property
+    def rules(self) -> BehaviourRules:
+        """How the behaviours hang together."""
+        return BehaviourRules(self.behaviours, self.implies, self.polarity, self.horizon_days)
 
     @property
     def n_levels(self) -> int:
@@ -53,9 +78,13 @@ def describe(
     users: FeatureTable,
     behaviours: list[str],
     scenarios: list[str],
+    schema: DataSchema | None = None,
+    devices: Sequence[str] = (),
 ) -> DataShape:
-    """The shape of a data set, read off its training events and attributes."""
+    """The shape of a data set, read off its training events, its attributes and its schema."""
     column = interest_column(items, events)
+    schema = schema if schema is not None else DataSchema()
+    rules = BehaviourRules.of(behaviours, schema.behaviours)
     return DataShape(
         n_items=events.n_items,
         behaviours=behaviours,
@@ -65,6 +94,14 @@ def describe(
         interest_names=items.categories[column].names if column is not None else [],
         user_categories={name: len(part.names) for name, part in users.categories.items()},
         user_numbers=list(users.numbers),
+        implies={name: list(others) for name, others in rules.implies.items()},
+        polarity=dict(rules.polarity),
+        horizon_days=dict(rules.horizon_days),
+        worth={one.name: one.value for one in schema.behaviours if one.value is not None},
+        offers={one.name: dict(one.offers) for one in schema.scenarios if one.offers},
+        devices=list(devices),
+        queries="query" in events.context,
+        timed=bool(events.time.any()),
     )
 
 

@@ -17,14 +17,15 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from quintet.data.batch import collate, gap_buckets, newest_windows
-from quintet.data.interactions import Floats, Interactions, Mask
+from quintet.data.interactions import Floats, Interactions, Ints, Mask, Request, rows_of
 from quintet.data.states import Moments
 from quintet.memory.base import Memory
-from quintet.memory.matrices import Matrix, rows_of
+from quintet.memory.matrices import Matrix
+from quintet.memory.matrices import rows_of as matrix_rows
 from quintet.nn.content import Inputs
 from quintet.nn.fusion import N_CONTEXT
 from quintet.nn.model import ItemTables, QuintetModel, States
-from quintet.nn.tasks.base import as_tensors
+from quintet.nn.tasks.base import all_tensors, as_tensors
 from quintet.nn.tasks.interaction import Interaction
 
 HISTORIES_PER_BLOCK = 256
@@ -167,13 +168,22 @@ class EvidenceBuilder:
         for start in range(0, max(len(order), 1), HISTORIES_PER_BLOCK):
             index = order[start : start + HISTORIES_PER_BLOCK]
             batch = collate(moments.events, windows.take(index), gaps).to(self.device)
-            parts.append(self.model.states(batch, self.tables, self.user_inputs))
+            request = None if moments.request is None else self._asked(moments.request, index)
+            parts.append(self.model.states(batch, self.tables, self.user_inputs, request))
         back = torch.from_numpy(np.argsort(order, kind="stable"))
         hidden = {
             name: torch.cat([part.hidden[name] for part in parts])[back]
             for name in self.model.tower_names
         }
-        return States(hidden, torch.cat([part.shared_BD for part in parts])[back])
+        by_task = {
+            name: torch.cat([part.by_task[name] for part in parts])[back]
+            for name in parts[0].by_task
+        }
+        return States(hidden, torch.cat([part.shared_BD for part in parts])[back], by_task)
+
+    def _asked(self, request: Request, index: Ints) -> dict[str, Tensor]:
+        asked = all_tensors(rows_of(request, index))
+        return {name: tensor.to(self.device) for name, tensor in asked.items()}
 
     @property
     def device(self) -> torch.device:
@@ -226,7 +236,7 @@ class EvidenceBuilder:
             if name in self.towers:
                 state = states.hidden["content" if name == "content" else "identity"]
             elif name == "rating":
-                state = self._rating_task().state_side(states.shared_BD)
+                state = self._rating_task().state_side(states.of("interaction"))
             else:
                 taste = self.recallable[name].queries(histories)
                 state = torch.from_numpy(taste).to(self.device)
@@ -287,5 +297,5 @@ def compressed_sparse(scores: Matrix) -> Matrix:
         row_largest = np.maximum.reduceat(positive, scores.indptr[filled])
         largest_B[filled] = np.maximum(row_largest, 1e-12)
     scale_B = (np.float32(100) / largest_B).astype(np.float32)
-    data = np.log1p(positive * scale_B[rows_of(scores)]) / np.float32(np.log(101))
+    data = np.log1p(positive * scale_B[matrix_rows(scores)]) / np.float32(np.log(101))
     return csr_array((data, scores.indices, scores.indptr), shape=scores.shape)

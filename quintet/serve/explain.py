@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from quintet.data.interactions import Floats, Interactions, Ints
+from quintet.data.interactions import Floats, Interactions, Ints, rows_of
 from quintet.memory.base import Memory
 
 if TYPE_CHECKING:
@@ -118,6 +118,9 @@ def occlusion(
         n_items=history.n_items,
         owner=np.repeat(history.owners(), len(left_out)),
     )
+    if history.request is not None:
+        everywhere = np.zeros(len(left_out), np.int64)
+        batch = batch.asking(rows_of(history.request, everywhere))
     whole = _column(trained, history, name)[0, item]
     return np.asarray(whole - _column(trained, batch, name)[:, item], np.float32)
 

@@ -20,6 +20,7 @@ from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.data.states import Moments
 from quintet.data.strategies import STRATEGIES
 from quintet.errors import ConfigError, UnknownIdError
+from quintet.serve.asking import asking, expected_value, offered
 from quintet.serve.explain import Reason, explain
 from quintet.serve.scorer import Ranked
 from quintet.serve.slate import mixed_slate
@@ -123,6 +124,8 @@ class Recommender:
         k: int = 10,
         *,
         scenario: str | None = None,
+        query: str | None = None,
+        context: Mapping[str, Any] | None = None,
         exclude_seen: bool | None = None,
         candidates: Sequence[Id] | None = None,
         slate: bool = False,
@@ -133,7 +136,9 @@ class Recommender:
         Args:
             users: ids; unknown ones get what is popular, and the answer says so.
             k: how many items a user.
-            scenario: only items with events in this scenario.
+            scenario: where the list will stand: only what is on offer there, as it is liked there.
+            query: the words searched for.
+            context: ``time``, ``device``, ``page_item``; see :func:`quintet.serve.asking.asking`.
             exclude_seen: leave out what the user met before; absent: where people of the training
                 log hardly ever returned to an item.
             candidates: only these items.
@@ -141,13 +146,13 @@ class Recommender:
             reasons: say why, for every item.
 
         Raises:
-            ConfigError: ``k`` is not positive, or the scenario is unknown.
-            UnknownIdError: a candidate is not in the catalogue.
+            ConfigError: ``k`` is not positive, or the scenario or a part of the context is unknown.
+            UnknownIdError: a candidate or the page's item is not in the catalogue.
         """
         if k < 1:
             raise ConfigError(f"k must be at least 1, not {k}")
         allowed_I = self._allowed(scenario, candidates)
-        histories = self.histories(users)
+        histories = asking(self.trained, self.histories(users), scenario, query, context)
         depth = max(10 * k, 50) if slate else k
         mask = self.masks(exclude_seen)
         ranked = self.scorer.rank(histories, depth, mask_history=mask, allowed_I=allowed_I)
@@ -188,6 +193,8 @@ class Recommender:
         rules: RuleSet | None = None,
         config: SlateConfig | None = None,
         scenario: str | None = None,
+        query: str | None = None,
+        context: Mapping[str, Any] | None = None,
         exclude_seen: bool = True,
         account: bool = False,
         seed: int | None = None,
@@ -200,7 +207,9 @@ class Recommender:
             k: places.
             rules: of the product owner; those of the scenario are kept, or the request is refused.
             config: how slates are put together.
-            scenario: only items with events in this scenario, and its rules.
+            scenario: where the slate will stand: what is on offer there, and its rules.
+            query: the words searched for.
+            context: as for :meth:`recommend`.
             exclude_seen: leave out what the user met, where no ``seen`` rule says for how long.
             account: say which rule moved which item.
             seed: of the draws; fresh ones when absent.
@@ -220,7 +229,7 @@ class Recommender:
         return slates_for(
             self.slates.at(now),
             users,
-            self.histories(users),
+            asking(self.trained, self.histories(users), scenario, query, context),
             k,
             (rules if rules is not None else RuleSet()).at(scenario),
             config if config is not None else SlateConfig(),
@@ -255,16 +264,7 @@ class Recommender:
         ]
 
     def _allowed(self, scenario: str | None, candidates: Sequence[Id] | None) -> Mask | None:
-        allowed: Mask | None = None
-        if scenario is not None:
-            names = self.trained.model.shape.scenarios
-            if scenario not in names:
-                raise ConfigError(
-                    f"unknown scenario {scenario!r}; choose one of: {', '.join(names)}"
-                )
-            events = self.trained.events
-            allowed = np.zeros(events.n_items, np.bool_)
-            allowed[events.item[events.scenario == names.index(scenario)]] = True
+        allowed = None if scenario is None else offered(self.trained, scenario)
         if candidates is not None:
             wanted = np.zeros(len(self.trained.items), np.bool_)
             wanted[self.item_rows(candidates)] = True
@@ -273,18 +273,34 @@ class Recommender:
 
     # ------------------------------------------------------------------ the other parts
 
-    def predict(self, pairs: Sequence[tuple[Id, Id]]) -> pa.Table:
-        """Calibrated answers for (user, item) pairs, given that the item is the next event.
+    def predict(
+        self,
+        pairs: Sequence[tuple[Id, Id]],
+        *,
+        scenario: str | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> pa.Table:
+        """Calibrated answers for (user, item) pairs, given that the item is met next.
+
+        Args:
+            pairs: user and item ids.
+            scenario: where it is met; answers are calibrated for it.
+            context: as for :meth:`recommend`.
 
         Returns:
             Columns ``user_id, item_id``, ``value`` (expected rating, if there are ratings),
-            ``p_value_<level>`` for each level, and ``p_<behaviour>`` for each behaviour.
+            ``p_value_<level>`` for each level, ``p_<behaviour>`` for each behaviour, and
+            ``expected_value`` where the data set's TOML says what a behaviour is worth: the sum of
+            chance times worth.
 
         Raises:
+            ConfigError: the scenario or a part of the context is unknown.
             UnknownIdError: an item is not in the catalogue.
         """
         users, items = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        answer = self.scorer.predict(Moments.newest(self.histories(users)), self.item_rows(items))
+        histories = asking(self.trained, self.histories(users), scenario, None, context)
+        rows = self.item_rows(items)
+        answer = self.scorer.predict(Moments.newest(histories), rows)
         shape = self.trained.model.shape
         columns: dict[str, Any] = {"user_id": users, "item_id": items}
         if shape.n_levels:
@@ -293,6 +309,8 @@ class Recommender:
                 columns[f"p_value_{level:g}"] = answer.level_NK[:, index]
         for index, behaviour in enumerate(shape.behaviours):
             columns[f"p_{behaviour}"] = answer.behaviour_NB[:, index]
+        if shape.worth:
+            columns["expected_value"] = expected_value(self.trained, rows, answer.behaviour_NB)
         return pa.table(columns)
 
     def profile(self, user: Id) -> dict[str, Any]:

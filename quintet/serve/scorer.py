@@ -42,12 +42,13 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Predicted:
-    """Calibrated answers for N pairs, given that the item is the user's next event.
+    """Calibrated answers for N pairs, given that the item is what the user meets next.
 
     Attributes:
         level_NK: [N, K] probabilities of the rating's levels.
         value_N: [N] expected rating; NaN where the data set has none.
-        behaviour_NB: [N, B] probability of each behaviour within the horizon.
+        behaviour_NB: [N, B] probability of each behaviour within the horizon; never above that
+            of what it implies.
     """
 
     level_NK: Floats
@@ -161,20 +162,24 @@ class Scorer:
 
     @torch.no_grad()
     def predict(self, moments: Moments, item_B: NDArray[np.integer]) -> Predicted:
-        """What happens if the next event at the b-th moment is on the b-th item."""
+        """What happens if the b-th item is met next at the b-th moment."""
+        return self.calibrated(self.pair_scores(moments, item_B), scenarios_of(moments))
+
+    @torch.no_grad()
+    def calibrated(self, raw: PairScores, scenario_N: Ints) -> Predicted:
+        """Probabilities of pairs; ``scenario_N`` [N] is -1 where the scenario is not known."""
         task = self.evidence.model.task("interaction")
         assert isinstance(task, Interaction)
-        raw = self.pair_scores(moments, item_B)
-        scaled = self.calibration(raw)
+        scaled = self.calibration(raw, torch.from_numpy(scenario_N).to(self.evidence.device))
         level_NK = scaled.level_logit_NK.softmax(-1)
         if level_NK.shape[1]:
             value_N = task.expected_value(scaled)
         else:
-            value_N = torch.full((len(item_B),), float("nan"))
+            value_N = torch.full((len(level_NK),), float("nan"))
         return Predicted(
             level_NK.cpu().numpy(),
             value_N.cpu().numpy(),
-            scaled.behaviour_logit_NB.sigmoid().cpu().numpy(),
+            task.chances(scaled).cpu().numpy(),
         )
 
     @torch.no_grad()
@@ -205,8 +210,14 @@ class Scorer:
         return np.asarray(logits.softmax(-1).cpu().numpy(), np.float32)
 
     def _state_and_features(self, task: str, moments: Moments) -> tuple[Tensor, dict[str, Tensor]]:
-        shared_BD = self.evidence.states(moments).shared_BD
+        shared_BD = self.evidence.states(moments).of(task)
         return shared_BD, self.evidence.task_features(task, moments)
+
+
+def scenarios_of(moments: Moments) -> Ints:
+    """[B] index of the scenario that each moment asks in, -1 where it is not known."""
+    unknown_B = np.full(len(moments), -1, np.int64)
+    return unknown_B if moments.request is None else moments.request.get("scenario", unknown_B)
 
 
 def top_k(score_BI: Floats, k: int, tie_I: Ints) -> Ranked:

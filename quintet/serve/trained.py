@@ -27,7 +27,6 @@ from quintet.nn.content import ContentEncoder, to_device
 from quintet.nn.fusion import Fusion, FusionConfig
 from quintet.nn.model import ModelConfig, QuintetModel
 from quintet.nn.shape import DataShape
-from quintet.nn.tasks.interaction import Interaction
 from quintet.nn.tasks.profile import Profile
 from quintet.nn.tasks.strategy import Strategy
 from quintet.serve.card import model_card
@@ -188,7 +187,7 @@ class Trained:
             torch.from_numpy(fusion_state["new_K"]) if "new_K" in fusion_state else None,
         )
         _load(fusion, fusion_state)
-        calibration = Calibration(shape.n_levels, len(shape.behaviours))
+        calibration = Calibration(shape.rules, shape.n_levels, len(shape.scenarios))
         _load(calibration, _under(weights, "calibration."))
         trained = cls(
             model=model.to(device),
@@ -222,8 +221,6 @@ class Trained:
             elif isinstance(task, Strategy):
                 task.labeller.load_state(strategy_state)
                 task.labeller.set_categories(table.categories[interest] if interest else None)
-            elif isinstance(task, Interaction):
-                task.set_implies(self.run.get("implies", {}))
 
 
 def _strategy(model: QuintetModel) -> Strategy:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from quintet.data.interactions import Interactions, Ints, seeded_hash
-from quintet.data.outcomes import level_index
+from quintet.data.interactions import Interactions, Ints, Mask, seeded_hash
 from quintet.data.split import Part, Split
 from quintet.data.states import Moments
 from quintet.nn.calibration import Calibration, fit_calibration
@@ -20,7 +19,7 @@ from quintet.nn.fusion import (
 )
 from quintet.nn.tasks.interaction import Interaction
 from quintet.serve.evidence import EvidenceBuilder
-from quintet.serve.scorer import Scorer
+from quintet.serve.scorer import Scorer, scenarios_of
 
 #: the gates start here, and are held near it: what is known to carry a list, and what refines it
 PRIOR_WEIGHTS = {
@@ -38,10 +37,14 @@ NEW_ITEM_WEIGHTS = {"content_ridge": 1.0, "identity": 0.3, "content": 0.3}
 
 
 def validation_targets(
-    split: Split, calibration_share: float, most: int, seed: int
+    split: Split, calibration_share: float, most: int, seed: int, target_E: Mask | None = None
 ) -> tuple[Ints, Ints]:
-    """Rows of validation events: (for stopping and gates, for calibration), by user."""
-    rows = np.flatnonzero(split.part == Part.VALID)
+    """Rows of validation events: (for stopping and gates, for calibration), by user.
+
+    Where ``target_E`` [E] is given, only what it marks is a target.
+    """
+    valid = split.part == Part.VALID
+    rows = np.flatnonzero(valid if target_E is None else valid & target_E)
     user = split.events.group()[rows]
     share = seeded_hash(user, seed) % 1000 < 1000 * calibration_share
     fuse, calibrate = rows[~share], rows[share]
@@ -128,20 +131,20 @@ def fitted_calibration(
     rows = (np.cumsum(known_E) - 1)[rows]
     events = split.events.select(known_E)
     shape = evidence.model.shape
-    calibration = Calibration(shape.n_levels, len(shape.behaviours)).to(evidence.device)
+    calibration = Calibration(shape.rules, shape.n_levels, len(shape.scenarios))
+    calibration = calibration.to(evidence.device)
     if "interaction" not in evidence.model.tasks or len(rows) == 0:
         return calibration
     task = evidence.model.task("interaction")
     assert isinstance(task, Interaction)
-    scores = Scorer(evidence, fusion, calibration).pair_scores(
-        Moments.before(events, rows), events.item[rows]
-    )
-    level_E = level_index(events, shape.level_edges())
-    reached_EB = task.reached(events)
+    rows = rows[task.rules.targets(events)[rows]]
+    moments = Moments.before(events, rows)
+    scores = Scorer(evidence, fusion, calibration).pair_scores(moments, events.item[rows])
     fit_calibration(
         calibration,
         scores,
-        torch.from_numpy(level_E[rows]).to(evidence.device),
-        torch.from_numpy(reached_EB[rows]).to(evidence.device),
+        torch.from_numpy(task.level(events)[rows]).to(evidence.device),
+        torch.from_numpy(task.reached(events)[rows]).to(evidence.device),
+        torch.from_numpy(scenarios_of(moments)).to(evidence.device),
     )
     return calibration

@@ -164,14 +164,15 @@ class Trainer:
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(step, total)
-        batch, positions, features, labels = data.batch(windows)
+        chosen = data.batch(windows)
         losses = self.model.losses(
-            batch,
-            positions,
+            chosen.batch,
+            chosen.positions,
             data.item_inputs,
             data.user_inputs,
-            features,
-            labels,
+            chosen.features,
+            chosen.labels,
+            chosen.request,
             low_precision=self._low_precision(),
         )
         loss: Tensor = self.model.balance(losses)

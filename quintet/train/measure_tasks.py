@@ -78,7 +78,7 @@ def usual_like(scorer: Scorer, split: Split) -> float:
     """
     shape = scorer.evidence.model.shape
     values = np.sort(split.train.value[~np.isnan(split.train.value)])
-    level_E = level_index(split.train, shape.level_edges())
+    level_E = level_index(split.train.value, shape.level_edges())
     median = np.sort(level_E[level_E >= 0])[(len(values) - 1) // 2]
     chosen = max(int(median), 1)
     if np.isin(values, np.asarray(shape.level_values, values.dtype)).all():
@@ -115,13 +115,14 @@ def _points(label_N: ArrayLike, chance_N: ArrayLike) -> list[dict[str, float]]:
 
 
 def _behaviours(found: TaskResults, scorer: Scorer, split: Split, rows: Ints) -> None:
-    """Whether each behaviour is reached within the horizon, given that the event happens."""
+    """Whether each behaviour is reached within its horizon, given that an episode opens."""
     task = scorer.evidence.model.task("interaction")
     assert isinstance(task, Interaction)
     names = scorer.evidence.model.shape.behaviours
     if len(names) < 2 or not len(rows):
         return
     events = split.events
+    rows = rows[task.rules.targets(events)[rows]]
     chance_NB = scorer.predict(Moments.before(events, rows), events.item[rows]).behaviour_NB
     reached_NB = task.reached(events)[rows]
     for column, name in enumerate(names):
@@ -146,7 +147,9 @@ def _profile(found: TaskResults, scorer: Scorer, split: Split, rows: Ints) -> No
 def _strategy(found: TaskResults, scorer: Scorer, split: Split, rows: Ints) -> None:
     """The strategy that the test event shows, told before its item is known."""
     events = split.events
-    label_N = strategy_labels(scorer, events)[rows]
+    label_E = strategy_labels(scorer, events)
+    rows = rows[label_E[rows] >= 0]
+    label_N = label_E[rows]
     predicted_NA = scorer.strategy(Moments.before(events, rows))
     label_NA = np.eye(len(STRATEGIES), dtype=np.float32)[label_N]
     loss_N = cross_entropy(predicted_NA, label_NA, events.group()[rows]).loss_N

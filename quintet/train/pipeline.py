@@ -115,7 +115,11 @@ def train(
     masked = masks_history(split.train)
     say("training")
     fuse, calibrate = validation_targets(
-        split, config.calibration_share, config.fusion_targets, config.seed
+        split,
+        config.calibration_share,
+        config.fusion_targets,
+        config.seed,
+        model.shape.rules.targets(split.events),
     )
     trainer = Trainer(
         model,
@@ -143,7 +147,6 @@ def train(
         "split": split.name,
         "seed": config.seed,
         "evidence": evidence.names,
-        "implies": dict(tables.implies),
         "curves": outcome.curves,
         "best_epoch": outcome.best_epoch,
         "mask_history": masked,
@@ -202,7 +205,8 @@ def training_tables(
         users=user_encoder.transform(user_table),
         behaviours=encoded.behaviours,
         scenarios=encoded.scenarios,
-        implies={b.name: list(b.implies) for b in encoded.schema.behaviours},
+        schema=encoded.schema,
+        devices=encoded.devices,
     )
     return tables, item_encoder, user_encoder
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,13 +11,13 @@ from torch import Tensor
 from quintet.data.batch import SequenceBatch, Windows, collate, gap_buckets
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats, Interactions, Ints
+from quintet.data.schema import DataSchema
 from quintet.data.states import state_before
 from quintet.nn.content import ContentEncoder, Inputs, to_device
 from quintet.nn.model import ModelConfig, QuintetModel
 from quintet.nn.shape import DataShape, describe, warm_items
 from quintet.nn.singular import leading
-from quintet.nn.tasks.base import Arrays, as_tensors
-from quintet.nn.tasks.interaction import Interaction
+from quintet.nn.tasks.base import Arrays, all_tensors, as_tensors
 from quintet.train.align import align_content
 
 
@@ -32,7 +31,8 @@ class TrainingTables:
         users: attributes of the users.
         behaviours: names of the behaviours.
         scenarios: names of the scenarios.
-        implies: which behaviours imply which others.
+        schema: what is declared of behaviours and scenarios.
+        devices: kinds of devices.
     """
 
     events: Interactions
@@ -40,7 +40,8 @@ class TrainingTables:
     users: FeatureTable
     behaviours: list[str]
     scenarios: list[str]
-    implies: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    schema: DataSchema = field(default_factory=DataSchema)
+    devices: list[str] = field(default_factory=list)
 
 
 def build_model(
@@ -53,7 +54,13 @@ def build_model(
     torch.manual_seed(seed)
     if shape is None:
         shape = describe(
-            tables.events, tables.items, tables.users, tables.behaviours, tables.scenarios
+            tables.events,
+            tables.items,
+            tables.users,
+            tables.behaviours,
+            tables.scenarios,
+            tables.schema,
+            tables.devices,
         )
     model = QuintetModel(
         shape,
@@ -71,10 +78,7 @@ def build_model(
             count_I = tables.events.item_counts().astype(np.float32)
             align_content(model.item_encoder, inputs, start_ID, count_I)
     for name in model.tasks:
-        task = model.task(name)
-        if isinstance(task, Interaction):
-            task.set_implies(tables.implies)
-        task.fit(tables.events, tables.items, tables.users)
+        model.task(name).fit(tables.events, tables.items, tables.users)
     return model
 
 
@@ -150,6 +154,7 @@ class PreparedEvents:
         self.states_a_window = model.states_a_window
         self.gaps = gap_buckets(tables.events)
         self.before: Ints = state_before(tables.events)
+        self.target_E = model.shape.rules.targets(tables.events)
         self.features: dict[str, Arrays] = {}
         self.labels: dict[str, Arrays] = {}
         for name in model.tasks:
@@ -159,13 +164,16 @@ class PreparedEvents:
         self.item_inputs = prepared_inputs(model.item_encoder, tables.items, device)
         self.user_inputs = prepared_inputs(model.user_encoder, tables.users, device)
 
-    def batch(self, windows: Windows) -> tuple[SequenceBatch, Tensor, TaskRows, TaskRows]:
-        """The windows' batch, its supervised positions, the tasks' features and labels there."""
+    def batch(self, windows: Windows) -> Supervised:
+        """The windows' batch and what is known and learned at its supervised positions."""
         batch = collate(self.events, windows, self.gaps)
         steps_L = torch.arange(batch.item_BL.shape[1])
         positions = steps_L[None, :] < batch.length_B[:, None]
         # the start of a window cut in the middle is no state of a real history
         positions[:, 0] &= batch.fresh_B
+        # what became of an episode is a label of its first event and no target of its own
+        targets = positions & torch.from_numpy(self.target_E)[batch.event_BL]
+        positions = targets if bool(targets.any()) else positions
         if self.states_a_window is not None:
             positions = some_positions(positions, self.states_a_window)
         rows = batch.event_BL[positions].numpy()
@@ -176,7 +184,10 @@ class PreparedEvents:
         labels = {
             name: _on(as_tensors(arrays, rows), self.device) for name, arrays in self.labels.items()
         }
-        return batch.to(self.device), positions.to(self.device), features, labels
+        request = _on(all_tensors(self.events.asked(rows)), self.device)
+        return Supervised(
+            batch.to(self.device), positions.to(self.device), features, labels, request
+        )
 
 
 def some_positions(positions_BL: Tensor, most: int) -> Tensor:
@@ -187,6 +198,25 @@ def some_positions(positions_BL: Tensor, most: int) -> Tensor:
 
 
 TaskRows = dict[str, dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """A batch with N supervised positions.
+
+    Attributes:
+        batch: windows of histories.
+        positions: [B, L] true at the events that supervise.
+        features: by task, rows of the states before those events.
+        labels: by task, rows of those events.
+        request: [N, ...] what was asked there.
+    """
+
+    batch: SequenceBatch
+    positions: Tensor
+    features: TaskRows
+    labels: TaskRows
+    request: dict[str, Tensor]
 
 
 def _on(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:

@@ -84,7 +84,8 @@ def _tables(trained: Trained, encoded: Encoded, known: Split) -> TrainingTables:
         users=trained.user_features,
         behaviours=encoded.behaviours,
         scenarios=encoded.scenarios,
-        implies=trained.run["implies"],
+        schema=encoded.schema,
+        devices=encoded.devices,
     )
 
 

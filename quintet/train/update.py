@@ -26,7 +26,6 @@ from quintet.data.vocab import Vocabulary
 from quintet.errors import DataError, EmptyDataError
 from quintet.nn.model import QuintetModel
 from quintet.nn.shape import warm_items
-from quintet.nn.tasks.interaction import Interaction
 from quintet.serve.grown import attribute_table, grown, ids_of
 from quintet.serve.grown import prepared as prepared_catalogue
 from quintet.serve.recounted import joined
@@ -126,7 +125,6 @@ def updated(
         users=user_features,
         behaviours=list(base.model.shape.behaviours),
         scenarios=list(base.model.shape.scenarios),
-        implies=base.run.get("implies", {}),
     )
     model = _continued(base.model, tables, changed_U, config, _loop(base), on_step)
     run = {
@@ -256,10 +254,7 @@ def _recounted(learned: QuintetModel, tables: TrainingTables) -> QuintetModel:
     warm_I = torch.from_numpy(warm_items(tables.events))
     first_I = warm_I & ~model.warm_I.cpu()
     for name in model.tasks:
-        task = model.task(name)
-        if isinstance(task, Interaction):
-            task.set_implies(tables.implies)
-        task.fit(tables.events, tables.items, tables.users)
+        model.task(name).fit(tables.events, tables.items, tables.users)
     for name, value in model.named_parameters():
         value.copy_(weights[name])
     start_ID = cooccurrence_vectors(tables.events, learned.config.width) if first_I.any() else None

@@ -73,18 +73,14 @@ def _calibrated(live: Live, one: Person, rows: Ints) -> tuple[Floats, Floats]:
     assert isinstance(task, Interaction)
     evidence = trained.scorer.evidence
     now = Moments.newest(batch([one], len(trained.items)))
-    shared_ND = evidence.states(now).shared_BD.expand(len(rows), -1)
+    shared_ND = evidence.states(now).of("interaction").expand(len(rows), -1)
     features = {
         name: tensor.expand(len(rows), *tensor.shape[1:])
         for name, tensor in evidence.task_features("interaction", now).items()
     }
     raw = task.pair_scores(shared_ND, features, torch.from_numpy(rows), evidence.tables.joint_ID)
-    scaled = trained.scorer.calibration(raw)
-    if not scaled.level_logit_NK.shape[1]:
-        values = np.full(len(rows), np.nan, np.float32)
-    else:
-        values = np.asarray(task.expected_value(scaled).numpy(), np.float32)
-    return values, np.asarray(scaled.behaviour_logit_NB.sigmoid().numpy(), np.float32)
+    answer = trained.scorer.calibrated(raw, np.full(len(rows), -1, np.int64))
+    return answer.value_N, answer.behaviour_NB
 
 
 def similar(live: Live, item: str | int, k: int) -> dict[str, Any]:

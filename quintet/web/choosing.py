@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from quintet.data.interactions import Floats, Mask
 from quintet.errors import InvalidRequestError, UnknownIdError
+from quintet.serve.asking import offered
 from quintet.web.live import Live
 from quintet.web.models import Filter, RecommendIn
 from quintet.web.people import Person
@@ -84,9 +85,9 @@ def _scenario(live: Live, name: str) -> Mask:
     names = trained.model.shape.scenarios
     if name not in names:
         raise InvalidRequestError(f"scenario: choose one of: {', '.join(names)}")
-    events = trained.events
-    mask_I = np.zeros(len(trained.items), np.bool_)
-    mask_I[events.item[events.scenario == names.index(name)]] = True
+    mask_I = offered(trained, name)
+    if name in trained.model.shape.offers:
+        return mask_I
     new = trained.items.rows(list(live.upserts))
     mask_I[new[new >= len(live.base.items)]] = True  # nothing is known of where new ones belong
     return mask_I

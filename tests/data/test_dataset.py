@@ -142,7 +142,7 @@ def test_the_schema_is_completed_from_the_data():
         ("interaction", 1, 1),  # the event that says nothing
     ]
     assert found.items == {"genre": "text", "price": "number"}
-    assert found.scenarios == ["default"]
+    assert found.scenario_names == ["default"]
     with pytest.raises(ConfigError, match="no column 'genr'; columns: item_id, genre, price"):
         join(log, items, schema=DataSchema.model_validate({"items": {"genr": "text"}}))
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Interactions
+from quintet.data.schema import DataSchema
 from quintet.data.states import state_before
 from quintet.data.strategies import STRATEGIES
 from quintet.nn.model import QuintetModel
@@ -95,10 +96,15 @@ def test_labels_are_those_of_the_data_set(model: QuintetModel) -> None:
     interaction = model.task("interaction").labels(EVENTS, DATA.users)
     assert interaction["reached"].shape == (n, 2)
     assert interaction["item_log"].shape == (n, 5 + 2)
-    np.testing.assert_array_equal(interaction["level"] < 0, np.isnan(EVENTS.value))
+    # a look that is rated later has that rating's level
+    later = model.shape.rules.later_value(EVENTS, 30)
+    np.testing.assert_array_equal(interaction["level"] < 0, np.isnan(later))
+    assert (np.isnan(EVENTS.value) >= np.isnan(later)).all()
     assert set(interaction["level"]) == {-1, 0, 1, 2, 3, 4}
     strategy = model.task("strategy").labels(EVENTS, DATA.users)["strategy"]
-    assert set(strategy) <= set(range(len(STRATEGIES)))
+    opens = model.shape.rules.opens(EVENTS)
+    np.testing.assert_array_equal(strategy >= 0, opens)  # what follows has no strategy
+    assert set(strategy) <= set(range(-1, len(STRATEGIES)))
     profile = model.task("profile").labels(EVENTS, DATA.users)
     assert profile["next_share"].shape == (n, 4)
     region = DATA.users.categories["home.region"]
@@ -226,7 +232,7 @@ def test_a_log_without_ratings_behaviours_and_attributes_still_trains() -> None:
         users=FeatureTable(EVENTS.n_users),
         behaviours=["view"],
         scenarios=["all"],
-        implies={},
+        schema=DataSchema(),
     )
     network = model_of(data)
     step = replace(random_step(), content_ID=None, content_bias_I=None)

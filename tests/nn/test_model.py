@@ -211,9 +211,15 @@ def test_permuted_item_rows_change_no_first_vector() -> None:
 
 def losses_of(network: QuintetModel, data: TrainingTables, windows: Windows) -> dict[str, Tensor]:
     events = prepared(data, network)
-    batch, positions, features, labels = events.batch(windows)
+    chosen = events.batch(windows)
     return network.losses(
-        batch, positions, events.item_inputs, events.user_inputs, features, labels
+        chosen.batch,
+        chosen.positions,
+        events.item_inputs,
+        events.user_inputs,
+        chosen.features,
+        chosen.labels,
+        chosen.request,
     )
 
 

@@ -134,8 +134,8 @@ def test_large_catalogues_are_sampled(settings: dict[str, object], kind: str) ->
     events = prepared(data, model)
     start, stop = data.events.offsets[1:6], data.events.offsets[2:7]
     windows = Windows(start, np.minimum(stop, start + 10), np.arange(1, 6))
-    batch, positions, features, labels = events.batch(windows)
-    given = (events.item_inputs, events.user_inputs, features, labels)
-    model.losses(batch, positions, *given)["ranking"].backward()
+    chosen = events.batch(windows)
+    given = (events.item_inputs, events.user_inputs, chosen.features, chosen.labels)
+    model.losses(chosen.batch, chosen.positions, *given)["ranking"].backward()
     assert model.embedding_ID.grad is not None
     assert model.embedding_ID.grad.isfinite().all()

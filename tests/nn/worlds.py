@@ -10,6 +10,7 @@ import torch
 
 from quintet.data.features import CategoryColumn, FeatureTable, NumberColumn, VectorColumn
 from quintet.data.interactions import Interactions
+from quintet.data.schema import Behaviour, DataSchema
 from quintet.nn.model import ModelConfig, QuintetModel
 from quintet.train.prepare import PreparedEvents, TrainingTables, build_model
 
@@ -89,7 +90,9 @@ def tables(**changes: Any) -> TrainingTables:
         users=user_table(),
         behaviours=["view", "buy"],
         scenarios=["shop", "feed"],
-        implies={"buy": ["view"]},
+        schema=DataSchema(
+            behaviours=[Behaviour(name="view"), Behaviour(name="buy", implies=["view"])]
+        ),
     )
     return replace(whole, **changes)
 

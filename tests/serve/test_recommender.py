@@ -116,11 +116,13 @@ def test_only_candidates_in_the_order_of_the_scores(recommender, users) -> None:
     assert [one.rank for one in some] == list(range(1, len(wanted) + 1))
 
 
-def test_only_items_met_in_the_scenario(recommender, users) -> None:
-    events, shape = recommender.trained.events, recommender.trained.model.shape
-    for index, name in enumerate(shape.scenarios):
-        rows = np.unique(events.item[events.scenario == index])
-        expected = set(recommender.trained.items.ids(rows))
+def test_only_items_on_offer_in_the_scenario(recommender, users) -> None:
+    shape = recommender.trained.model.shape
+    every = ids_of(recommender, "items")
+    kinds = [row["kind"] for row in recommender.describe(every)]
+    for name in shape.scenarios:
+        wanted = shape.offers[name]["kind"]
+        expected = {item for item, kind in zip(every, kinds, strict=True) if kind in wanted}
         answers = recommender.recommend(users[:1], k=50, exclude_seen=False, scenario=name)
         assert set(items_of(answers)) == expected
     both = recommender.recommend(

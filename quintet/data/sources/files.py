@@ -18,8 +18,15 @@
 
     [[behaviours]]
     name = "buy"
-    weight = 5.0
     implies = ["view"]
+    horizon_days = 30
+    value = "price"
+
+Scenarios may be tables too, which say what is on offer there::
+
+    [[scenarios]]
+    name = "video"
+    offers = {kind = ["film", "clip"]}
 
 Paths are relative to the TOML file. A file that needs no more than its path may be written as that
 path alone. Everything but ``logs`` may be left out; what is not said is inferred from the data.
@@ -33,7 +40,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from quintet.config import Config as BaseConfig
-from quintet.data.schema import Behaviour, ColumnType, DataSchema
+from quintet.data.schema import Behaviour, ColumnType, DataSchema, ScenarioTable
 from quintet.data.sources.base import Source
 
 if TYPE_CHECKING:
@@ -92,7 +99,7 @@ class FilesSource(Source):
         users: _Table | None = None
         relations: list[_Relation] = Field(default_factory=list)
         behaviours: list[Behaviour] = Field(default_factory=list)
-        scenarios: list[str] = Field(default_factory=list)
+        scenarios: list[ScenarioTable] = Field(default_factory=list)
 
     def load(self) -> Dataset:
         """Read the files and join them into one data set."""

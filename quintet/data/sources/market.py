@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from quintet.data.schema import Behaviour, ColumnType, DataSchema
+from quintet.data.schema import Behaviour, ColumnType, DataSchema, Scenario
 from quintet.data.sources.base import Source
 from quintet.market.settings import MarketConfig
+from quintet.market.vocabulary import SCENARIO_KINDS
 
 if TYPE_CHECKING:
     from quintet.data.dataset import Dataset
@@ -28,7 +29,7 @@ BEHAVIOURS = (
     Behaviour(name="view", polarity=1.0, weight=1.0),
     Behaviour(name="like", polarity=1.0, weight=2.0, implies=["view"]),
     Behaviour(name="cart", polarity=1.0, weight=3.0, implies=["view"]),
-    Behaviour(name="buy", polarity=1.0, weight=5.0, implies=["view", "cart"]),
+    Behaviour(name="buy", polarity=1.0, weight=5.0, implies=["view", "cart"], value="price"),
     Behaviour(name="rating", polarity=1.0, weight=2.0, implies=["view"]),
 )
 
@@ -79,7 +80,10 @@ def schema_of(config: MarketConfig) -> DataSchema:
     pictures: dict[str, ColumnType] = {"image": "image"} if config.image_folder is not None else {}
     return DataSchema(
         behaviours=[*shown, *BEHAVIOURS],
-        scenarios=list(config.scenarios),
+        scenarios=[
+            Scenario(name=name, offers={"kind": list(SCENARIO_KINDS[name])})
+            for name in config.scenarios
+        ],
         items={**ITEM_TYPES, **pictures},
         users=USER_TYPES,
     )

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from quintet.data.schema import Behaviour, DataSchema
+from quintet.data.schema import Behaviour, DataSchema, Scenario
 from quintet.data.sources.base import Source
 from quintet.data.sources.wheel import WheelData, fetch
 
@@ -40,7 +40,7 @@ WHEEL = WheelData(
 )
 SCHEMA = DataSchema(
     behaviours=[Behaviour(name="rate", polarity=1.0, weight=1.0)],
-    scenarios=["video"],
+    scenarios=[Scenario(name="video")],
     items={"title": "text", "release_year": "number", "genres": "category"},
     users={"age": "number", "gender": "category", "occupation": "category"},
 )

@@ -135,10 +135,13 @@ def no_loss(step: Step) -> Tensor:
     return step.shared_ND.sum() * 0.0
 
 
+def all_tensors(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, Tensor]:
+    """Every array as a tensor."""
+    return {name: torch.from_numpy(np.ascontiguousarray(one)) for name, one in arrays.items()}
+
+
 def as_tensors(
     arrays: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64]
 ) -> dict[str, Tensor]:
     """The given rows of every array, as tensors."""
-    return {
-        name: torch.from_numpy(np.ascontiguousarray(array[rows])) for name, array in arrays.items()
-    }
+    return all_tensors({name: array[rows] for name, array in arrays.items()})

@@ -1,14 +1,16 @@
 """Interaction, p(r | h_u, f_i): what happens when this person meets this item.
 
-Every probability is *given that the item is the next event*. The rating is a distribution over its
-levels, so that its mean (the predicted rating), the chance of liking it and their calibration come
-from one head; each behaviour is a logit of its own, "within the horizon". Both correct a counted
-answer: smoothed histograms of the user so far and of the item, the event itself left out.
+Every probability is *given that the item is met next* (the first event of an episode, see
+``data/outcomes.py``). The rating is a distribution over its levels, so that its mean (the predicted
+rating), the chance of liking it and their calibration come from one head. Each behaviour is a link
+of a chain, "within the horizon": the chance that it follows where all that it implies has happened;
+links multiply, so that no behaviour is ever likelier than what it implies (Ma et al. 2018, ESMM,
+equation 1). Both correct a counted answer: smoothed histograms of the user so far and of the item,
+the episode itself left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +20,8 @@ from torch.nn import functional as F
 
 from quintet.config import tunable
 from quintet.data.features import FeatureTable
-from quintet.data.interactions import Floats, Interactions
-from quintet.data.outcomes import implied, item_histogram, level_index, one_hot, reached
+from quintet.data.interactions import Floats, Interactions, Ints
+from quintet.data.outcomes import BehaviourRules, item_histogram, level_index, one_hot
 from quintet.data.states import decayed_sums, state_lengths
 from quintet.nn.dropout import Dropout
 from quintet.nn.losses import binary_cross_entropy, hard_cross_entropy
@@ -40,7 +42,8 @@ class PairScores:
 
     Attributes:
         level_logit_NK: [N, K] over the levels of the rating; K is 0 where there are no ratings.
-        behaviour_logit_NB: [N, B] of each behaviour within the horizon.
+        behaviour_logit_NB: [N, B] of each behaviour within the horizon, where what it implies
+            has happened.
     """
 
     level_logit_NK: Tensor
@@ -90,29 +93,37 @@ class Interaction(Task):
         self.register_buffer("item_count_I", torch.zeros(shape.n_items))
         self.register_buffer("item_value_2I", torch.zeros(2, shape.n_items))
         self.register_buffer("mean_value", torch.tensor(0.0))
-        self.closure_BB = implied(shape.behaviours, {})
-
-    def set_implies(self, implies: Mapping[str, Sequence[str]]) -> None:
-        """Declare which behaviours imply which others."""
-        self.closure_BB = implied(self.shape.behaviours, implies)
+        self.rules = shape.rules
 
     # ---------------------------------------------------------------- counted part
 
     def _outcomes(self, events: Interactions) -> Floats:
-        """[E, K + B] one-hot level and the behaviours shown at the event itself."""
-        level_E = level_index(events, self.shape.level_edges())
-        shown_EB = self.closure_BB[events.behaviour]
+        """[E, K + B] one-hot level, and the behaviours that the event shows first in its episode.
+
+        Known at the event itself, so that a history holds no future.
+        """
+        level_E = level_index(events.value, self.shape.level_edges())
+        shown_EB = self.rules.newly_shown(events)
         return np.concatenate([one_hot(level_E, self.shape.n_levels), shown_EB], axis=1)
 
     def _log_rates(self, sums: Floats, count: Floats) -> Floats:
-        """Smoothed log shares (levels) and log odds (behaviours), less the prior's."""
+        """Smoothed log shares (levels) and log odds (links), less the prior's."""
         K = self.shape.n_levels
         prior = self.prior_C.cpu().numpy()
         levels = sums[:, :K] + SMOOTHING * prior[:K]
         shares = np.log(levels / np.maximum(levels.sum(1, keepdims=True), 1e-9))
-        rate = (sums[:, K:] + SMOOTHING * prior[K:]) / (count[:, None] + SMOOTHING)
+        behaviour = sums[:, K:]
+        chances = np.maximum(self._chances(behaviour, count), behaviour)
+        rate = (behaviour + SMOOTHING * prior[K:]) / (chances + SMOOTHING)
         odds = np.log(rate) - np.log1p(-np.minimum(rate, 1 - 1e-4))
         return (np.concatenate([shares, odds], 1) - self._prior_log()).astype(np.float32)
+
+    def _chances(self, sums_RB: Floats, count_R: Floats) -> Floats:
+        """[R, B] how often each behaviour could have followed: the least of what it implies."""
+        columns = [
+            sums_RB[:, nearest].min(1) if nearest else count_R for nearest in self.rules.parents
+        ]
+        return np.stack(columns, 1) if columns else sums_RB
 
     def _prior_log(self) -> Floats:
         K, prior = self.shape.n_levels, self.prior_C.cpu().numpy()
@@ -124,10 +135,14 @@ class Interaction(Task):
         del items, users
         K = self.shape.n_levels
         outcome_EC = self._outcomes(events)
+        opens_E = self.rules.opens(events)
         total = outcome_EC.sum(0) + 1.0
-        prior = np.concatenate([total[:K] / max(total[:K].sum(), 1), total[K:] / (len(events) + 2)])
+        chances_B = self._chances(total[None, K:] - 1, opens_E.sum(keepdims=True))[0] + 2.0
+        prior = np.concatenate([total[:K] / max(total[:K].sum(), 1), total[K:] / chances_B])
         self.prior_C = torch.from_numpy(prior.astype(np.float32))
-        count_I = events.item_counts().astype(np.float32)
+        count_I = item_histogram(events.item, opens_E[:, None].astype(np.float32), events.n_items)[
+            :, 0
+        ]
         sums_IC = item_histogram(events.item, outcome_EC, events.n_items)
         self.item_log_IC = torch.from_numpy(self._log_rates(sums_IC, count_I))
         self.item_count_I = torch.from_numpy(count_I)
@@ -144,7 +159,9 @@ class Interaction(Task):
         """The user's own histogram and residual ratings at every state, smoothed."""
         outcome_EC = self._outcomes(events)
         length = state_lengths(events).astype(np.float32)
-        log_SC = self._log_rates(decayed_sums(events, outcome_EC, 1.0), length)
+        opens_E1 = self.rules.opens(events)[:, None].astype(np.float32)
+        episodes = decayed_sums(events, opens_E1, 1.0)[:, 0]
+        log_SC = self._log_rates(decayed_sums(events, outcome_EC, 1.0), episodes)
         residual_SH = self._residuals(events, 1.0 if in_training else 0.0)
         log_length_S1 = (np.log1p(length)[:, None] / 5).astype(np.float32)
         return {"user_log": log_SC, "context": np.concatenate([log_length_S1, residual_SH], 1)}
@@ -168,13 +185,13 @@ class Interaction(Task):
         return np.stack(columns, 1).astype(np.float32)
 
     def labels(self, events: Interactions, users: FeatureTable) -> Arrays:
-        """Level, behaviours reached, and the item's histogram without the event itself."""
+        """Level, behaviours reached, and the item's histogram without the event's episode."""
         del users
-        outcome_EC = self._outcomes(events)
-        count_E = events.item_counts()[events.item].astype(np.float32) - 1
-        without_EC = self._sums_IC[events.item] - outcome_EC
+        outcome_EC = self.rules.episode_sums(events, self._outcomes(events))
+        count_E = np.maximum(self.item_count_I.cpu().numpy()[events.item] - 1, 0)
+        without_EC = np.maximum(self._sums_IC[events.item] - outcome_EC, 0)
         return {
-            "level": level_index(events, self.shape.level_edges()),
+            "level": self.level(events),
             "reached": self.reached(events),
             "item_log": self._log_rates(without_EC, count_E),
             "item_count": count_E,
@@ -182,7 +199,12 @@ class Interaction(Task):
 
     def reached(self, events: Interactions) -> Floats:
         """[E, B] whether each behaviour is shown on the item within the horizon."""
-        return reached(events, self.closure_BB, self.config.horizon_days)
+        return self.rules.reached(events, self.config.horizon_days)
+
+    def level(self, events: Interactions) -> Ints:
+        """[E] level of the rating given at the event or within the horizon; -1 without one."""
+        value_E = self.rules.later_value(events, self.config.horizon_days)
+        return level_index(value_E, self.shape.level_edges())
 
     # ---------------------------------------------------------------- learned part
 
@@ -239,14 +261,45 @@ class Interaction(Task):
             known_N = labels["level"] >= 0
             total = total + hard_cross_entropy(scores.level_logit_NK, labels["level"], known_N)
         if len(self.shape.behaviours) > 1:
-            every = torch.ones_like(labels["reached"], dtype=torch.bool)
             reached_NB = labels["reached"]
-            total = total + binary_cross_entropy(scores.behaviour_logit_NB, reached_NB, every)
+            possible_NB = possible(self.rules, reached_NB)
+            total = total + binary_cross_entropy(scores.behaviour_logit_NB, reached_NB, possible_NB)
         return total
+
+    def chances(self, scores: PairScores) -> Tensor:
+        """[N, B] probability of each behaviour: never above that of what it implies."""
+        return chained(self.rules, scores.behaviour_logit_NB).exp()
 
     def expected_value(self, scores: PairScores) -> Tensor:
         """[N] mean of the rating's distribution."""
         return scores.level_logit_NK.softmax(-1) @ self.level_K
+
+
+def possible(rules: BehaviourRules, reached_NB: Tensor) -> Tensor:
+    """[N, B] where a behaviour could follow: all that it implies has happened."""
+    columns = [
+        reached_NB[:, nearest].amin(1) > 0
+        if nearest
+        else torch.ones_like(reached_NB[:, 0], dtype=torch.bool)
+        for nearest in rules.parents
+    ]
+    return torch.stack(columns, 1)
+
+
+def chained(rules: BehaviourRules, link_logit_NB: Tensor) -> Tensor:
+    """[N, B] log probability of each behaviour, from the logits of its links.
+
+    ``log p(b) = log sigma(link_b) + min over what b implies of log p``. Exact for a chain; where a
+    behaviour implies several that do not imply each other, the least of them bounds it.
+    """
+    log_NB = dict[int, Tensor]()
+    for index in rules.order:
+        own = F.logsigmoid(link_logit_NB[:, index])
+        nearest = rules.parents[index]
+        if nearest:
+            own = own + torch.stack([log_NB[parent] for parent in nearest], 1).amin(1)
+        log_NB[index] = own
+    return torch.stack([log_NB[index] for index in range(len(rules.names))], 1)
 
 
 def joint_items(step: Step) -> Tensor:

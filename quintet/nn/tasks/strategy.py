@@ -13,6 +13,7 @@ from torch import Tensor
 from quintet.config import tunable
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Interactions
+from quintet.data.outcomes import one_hot
 from quintet.data.states import decayed_sums, state_lengths
 from quintet.data.strategies import STRATEGIES, StrategyConfig, StrategyLabeller
 from quintet.nn.losses import hard_cross_entropy
@@ -40,7 +41,8 @@ class Strategy(Task):
     def __init__(self, shape: DataShape, width: int, config: Config | None = None) -> None:
         super().__init__(shape, width, config)
         n = len(STRATEGIES)
-        self.labeller = StrategyLabeller(self.config.labels)
+        spent = [i for i, name in enumerate(shape.behaviours) if name in shape.worth]
+        self.labeller = StrategyLabeller(self.config.labels, shape.rules, spent)
         self.counted = torch.nn.Parameter(torch.tensor([1.0] + [0.0] * (len(DECAYS) - 1)))
         self.correct = zero_last(mlp(width + n * (len(DECAYS) + 1) + 1, width, n))
         self.register_buffer("prior_A", torch.full((n,), 1.0 / n))
@@ -51,13 +53,13 @@ class Strategy(Task):
         column = items.categories.get(self.shape.interest) if self.shape.interest else None
         self.labeller.fit(events, column)
         label_E = self.labeller.label(events, in_training=True)
-        counts_A = np.bincount(label_E, minlength=len(STRATEGIES)) + 1.0
+        counts_A = np.bincount(label_E[label_E >= 0], minlength=len(STRATEGIES)) + 1.0
         self.prior_A = torch.tensor(counts_A / counts_A.sum(), dtype=torch.float32)
 
     def features(self, events: Interactions, *, in_training: bool = False) -> Arrays:
         """Smoothed frequencies of the strategies so far, at three horizons, and the last one."""
         label_E = self.labeller.label(events, in_training=in_training)
-        one_hot_EA = np.eye(len(STRATEGIES), dtype=np.float32)[label_E]
+        one_hot_EA = one_hot(label_E, len(STRATEGIES))
         prior = self.prior_A.cpu().numpy()
         frequencies = []
         for decay in DECAYS:
@@ -85,7 +87,7 @@ class Strategy(Task):
 
     def loss(self, step: Step, features: Tensors, labels: Tensors) -> Tensor:
         """See :meth:`Task.loss`."""
-        every_N = torch.ones_like(step.target_N, dtype=torch.bool)
+        labelled_N = labels["strategy"] >= 0
         return hard_cross_entropy(
-            self.logits(step.shared_ND, features), labels["strategy"], every_N
+            self.logits(step.shared_ND, features), labels["strategy"], labelled_N
         )

@@ -123,7 +123,7 @@ def candidate_strategies(trained: Trained, history: Interactions, items: Ints) -
         user=np.full(c * (n + 1), -1, np.int64),
         item=column(history.item, items),
         time=column(history.time, np.full(c, now)),
-        behaviour=column(history.behaviour, np.zeros(c, np.int64)),
+        behaviour=column(history.behaviour, np.full(c, trained.model.shape.rules.look)),
         scenario=column(history.scenario, np.zeros(c, np.int64)),
         value=column(history.value, np.full(c, np.nan, np.float32)),
         n_items=history.n_items,

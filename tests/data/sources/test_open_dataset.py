@@ -33,7 +33,7 @@ def test_the_market_by_name_with_overrides() -> None:
     dataset = open_dataset("market", ["n_users=20", "n_items=60", "scenarios=['shop', 'feed']"])
     assert len(column(dataset.users.to_arrow(), "user_id")) == 20
     assert len(column(dataset.items.to_arrow(), "item_id")) == 60
-    assert dataset.schema.scenarios == ["shop", "feed"]
+    assert dataset.schema.scenario_names == ["shop", "feed"]
 
 
 def test_the_markets_data_set_holds_its_log_and_no_truth() -> None:

@@ -87,11 +87,14 @@ def test_a_candidate_is_labelled_as_the_log_would_label_it(trained) -> None:
             n_users=1,
             n_items=history.n_items,
             time=np.append(history.time, history.time[-1]),
+            behaviour=np.append(history.behaviour, trained.model.shape.rules.look),
             keep_order=True,
         )
         assert got[item] == labeller.label(longer, in_training=False)[-1]
-    assert (got[np.unique(history.item)] == REPURCHASE).all()
-    assert not (np.delete(got, np.unique(history.item)) == REPURCHASE).any()
+    buy = trained.model.shape.behaviours.index("buy")
+    bought = np.unique(history.item[history.behaviour == buy])
+    assert (got[bought] == REPURCHASE).all()
+    assert not (np.delete(got, bought) == REPURCHASE).any()
 
 
 def test_recommended_slates(recommender) -> None:

@@ -1,0 +1,1 @@
+"""Experts: how tasks and scenarios share one state."""

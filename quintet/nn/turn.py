@@ -1,0 +1,74 @@
+"""The turn of states towards a request: what each task reads, given where and for what it asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from quintet.config import build
+from quintet.nn.experts.base import EXPERTS
+from quintet.nn.request import RequestEncoder
+from quintet.nn.shape import DataShape
+from quintet.nn.tasks.base import TASKS
+
+if TYPE_CHECKING:
+    from quintet.nn.model import ModelConfig
+
+#: tasks that read the towers' states; the others read the shared one
+ORDERING = ("ranking", "item")
+
+
+class Turn(nn.Module):
+    """Experts on every tower's state and on the shared state, moved by the request.
+
+    Args:
+        shape: of the data set.
+        config: of the model.
+        towers: names of the towers.
+        fields: of the request that are read.
+    """
+
+    def __init__(
+        self, shape: DataShape, config: ModelConfig, towers: Sequence[str], fields: Sequence[str]
+    ) -> None:
+        super().__init__()
+        self.request = RequestEncoder(config.width, shape, fields, config.context_dropout)
+        self.others = [name for name in TASKS.names() if name not in (*ORDERING, *config.off)]
+        part = EXPERTS.get(config.experts)
+        settings = build(part.Config, config.expert_settings, "expert_settings")
+        readers = {**{name: ["ranking"] for name in towers}, "shared": self.others}
+        self.experts = nn.ModuleDict(
+            {
+                name: part(config.width, read, len(shape.scenarios), settings)
+                for name, read in readers.items()
+                if read
+            }
+        )
+
+    def forward(
+        self,
+        hidden: Mapping[str, Tensor],
+        shared_ND: Tensor,
+        request: Mapping[str, Tensor] | None,
+    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
+        """By tower, shared, and by task: all [N, D].
+
+        Args:
+            hidden: [N, D] by tower.
+            shared_ND: of all towers.
+            request: [N, ...] by field; what is absent is unknown.
+        """
+        told = self.request.told(request, len(shared_ND))
+        request_ND = self.request(told)
+        scenario_N = told.get("scenario")
+        if scenario_N is None:
+            scenario_N = torch.full((len(shared_ND),), -1, device=shared_ND.device)
+        turned = {
+            name: self.experts[name](state_ND, request_ND, scenario_N)["ranking"]
+            for name, state_ND in hidden.items()
+        }
+        by_task = self.experts["shared"](shared_ND, request_ND, scenario_N) if self.others else {}
+        return turned, shared_ND, by_task
