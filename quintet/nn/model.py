@@ -36,6 +36,10 @@ class ModelConfig(Config):
     tower_settings: dict[TowerName, dict[str, Any]] = Field(default_factory=dict)
     towers: tuple[TowerName, ...] = ("identity", "content")
     modalities: tuple[str, ...] = ()
+    modality_settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    modality_dropout: float = tunable(
+        0.0, low=0.0, high=0.5, description="share of an item's modalities withheld in training"
+    )
     identity_dropout: float = tunable(
         0.05, low=0.0, high=0.3, description="share of events read by content alone in training"
     )

@@ -203,6 +203,7 @@ def training_tables(
         behaviours=encoded.behaviours,
         scenarios=encoded.scenarios,
         implies={b.name: list(b.implies) for b in encoded.schema.behaviours},
+        friends=encoded.friends,
     )
     return tables, item_encoder, user_encoder
 
@@ -272,7 +273,7 @@ def fit_memories(config: TrainConfig, tables: TrainingTables) -> dict[str, Memor
         if part == "repeat" and masks_history(tables.events):
             continue
         try:
-            memories[name] = memory.fit(tables.events, tables.items)
+            memories[name] = memory.relate(tables.friends).fit(tables.events, tables.items)
         except DataError:
             if not memory.scores_cold_items:
                 raise
