@@ -179,5 +179,6 @@ class MissingExtraError(QuintetError, ImportError):
     exit_code = 9
     http_status = 501
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an optional dependency: pip install 'quintet[{extra}]'")
+    def __init__(self, what: str, extra: str, command: str | None = None) -> None:
+        line = command if command is not None else f"pip install 'quintet[{extra}]'"
+        super().__init__(f"{what} needs an optional dependency: {line}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -39,6 +39,7 @@ class Quintet:
         self._recommender: Recommender | None = None
         self._encoded: Encoded | None = None
         self._split: Split | None = None
+        self._measured: Recommender | None = None
 
     def __repr__(self) -> str:
         state = "not fitted" if self._recommender is None else "fitted"
@@ -91,7 +92,7 @@ class Quintet:
         with progress_bar(progress) as (on_step, on_stage):
             fitted = train(encoded, split, self.config, on_step=on_step, on_stage=on_stage)
         self._encoded, self._split = encoded, split
-        self._recommender = Recommender(fitted.trained)
+        self._recommender = self._measured = Recommender(fitted.trained)
         return self
 
     def _prepare(self, dataset: Dataset) -> Encoded:
@@ -115,6 +116,22 @@ class Quintet:
     def recommend(self, users: Sequence[Any], k: int = 10, **options: Any) -> list[Recommendation]:
         """The best ``k`` items for each user; see :meth:`Recommender.recommend`."""
         return self.recommender.recommend(users, k, **options)
+
+    def add_items(self, items: Mapping[Any, Mapping[str, Any]]) -> Self:
+        """Add items to the catalogue, or change them, with nothing refitted.
+
+        What is said of a new item decides who is shown it::
+
+            model.add_items({"lamp-2": {"title": "Leselampe aus Messing"}})
+
+        Args:
+            items: attributes by item id; columns that are not named are missing in that item.
+
+        Raises:
+            DataError: an attribute is no column of the catalogue, or does not fit it.
+        """
+        self._recommender = self.recommender.with_items(items)
+        return self
 
     def predict(self, pairs: Sequence[tuple[Any, Any]], **options: Any) -> pa.Table:
         """Calibrated answers for (user, item) pairs; see :meth:`Recommender.predict`."""
@@ -148,9 +165,9 @@ class Quintet:
         """
         from quintet.train.evaluate import evaluate_ranking
 
-        if self._split is None:
+        if self._split is None or self._measured is None:
             raise NotFittedError("evaluate() needs the held-out events of fit(); call fit first")
-        return evaluate_ranking(self.recommender.scorer, self._split, ks=tuple(ks)).summary()
+        return evaluate_ranking(self._measured.scorer, self._split, ks=tuple(ks)).summary()
 
     def save(self, folder: str | Path) -> Path:
         """Write the bundle; see ``quintet.load``.

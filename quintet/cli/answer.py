@@ -96,7 +96,10 @@ def similar(
     device: OnDevice = Device.CPU,
     output: Output = Format.TABLE,
 ) -> None:
-    """List the items nearest to one, by what they are and by how they are used."""
+    """List the items nearest to one, by what they are and by how they are used.
+
+    The column "shared" names the categories, rare words and near numbers that both have.
+    """
     from quintet.serve.recommender import Recommender
 
     recommender = Recommender.load(bundle, device)
@@ -108,6 +111,7 @@ def similar(
             "item": row["item_id"],
             **({"title": title} if any(titles) else {}),
             "similarity": row["similarity"],
+            "shared": tuple(f"{name}: {', '.join(own)}" for name, own in row["shared"].items()),
         }
         for row, title in zip(rows, titles, strict=True)
     ]

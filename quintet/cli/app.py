@@ -22,6 +22,7 @@ from quintet.cli import (
     train,
     tune,
     update,
+    vectors,
 )
 
 app = typer.Typer(
@@ -70,6 +71,7 @@ app.command(rich_help_panel="Ask", epilog=related.TOGETHER_EXAMPLES)(related.tog
 app.command(rich_help_panel="Ask", epilog=related.BASKET_EXAMPLES)(related.basket)
 app.command(rich_help_panel="Ask", epilog=slate.SLATE_EXAMPLES)(slate.slate)
 app.command(rich_help_panel="Ask", epilog=slate.RULES_EXAMPLES)(slate.rules)
+app.command(rich_help_panel="Ask", epilog=vectors.EXAMPLES)(vectors.export_vectors)
 app.command(rich_help_panel="Serve", epilog=serve.EXAMPLES)(serve.serve)
 app.command(rich_help_panel="Serve", epilog=consume.EXAMPLES)(consume.consume)
 app.add_typer(journal.app, name="journal", rich_help_panel="Serve")

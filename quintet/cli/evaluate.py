@@ -143,6 +143,7 @@ def _evaluate_bundle(
     output: Format,
 ) -> None:
     from quintet.train.baselines import BaselineConfig
+    from quintet.train.catalogue_map import catalogue_map
     from quintet.train.measure import (
         MODEL,
         check_same_data,
@@ -167,6 +168,7 @@ def _evaluate_bundle(
         "command": command,
         "curves": run.get("curves", {}),
         **measured.results,
+        **({"catalogue": catalogue_map(recommender.trained)} if out is not None else {}),
         **environment(),
     }
     _write(out, results)

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from quintet.data import engine
 from quintet.data.columns import ORDER
 from quintet.data.dataset import Dataset, fallback_label, label_names
-from quintet.data.frames import EventLog, Frame
+from quintet.data.frames import EventLog, Frame, Relations
 from quintet.data.interactions import Floats, Interactions, Ints, rows_of
 from quintet.data.requests import encoded_devices, encoded_queries
 from quintet.data.schema import DataSchema
@@ -45,6 +45,7 @@ class Encoded:
         price: [E] price of each event, NaN where missing; None where the log has no prices.
         repeated_items: catalogue rows left out because their item stood there before.
         repeated_users: likewise of the user table.
+        friends: [F, 2] user rows of every friendship (a relation of kind user-user); none without.
     """
 
     events: Interactions
@@ -61,6 +62,7 @@ class Encoded:
     repeated_items: int = 0
     repeated_users: int = 0
     devices: list[str] = field(default_factory=list)
+    friends: Ints = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     name: str = field(default="dataset")
 
     def with_tie_seed(self, seed: int) -> Encoded:
@@ -124,8 +126,18 @@ def encode(dataset: Dataset, tie_seed: int = 0) -> Encoded:
         devices=devices,
         repeated_items=_repeated(dataset.items, catalogue),
         repeated_users=_repeated(dataset.users, people),
+        friends=_friends(dataset.relations, users),
         name=dataset.name,
     )
+
+
+def _friends(relations: Relations | None, users: Vocabulary) -> Ints:
+    """[F, 2] the friendships whose two ends are known."""
+    if relations is None:
+        return np.zeros((0, 2), np.int64)
+    edges = engine.fetch(relations.table.filter(relations.table.kind == "user-user"))
+    ends_F2 = np.stack([users.rows(edges[name]) for name in ("source_id", "target_id")], axis=1)
+    return ends_F2[(ends_F2 >= 0).all(1)]
 
 
 def _check(dataset: Dataset) -> None:

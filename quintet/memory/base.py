@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from quintet.config import Config as BaseConfig
 from quintet.data.features import FeatureTable
-from quintet.data.interactions import Floats, Interactions, Mask
+from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.memory.matrices import Matrix
 from quintet.registry import Registry
 
@@ -45,6 +45,14 @@ class Memory(ABC):
     @abstractmethod
     def fit(self, events: Interactions, items: FeatureTable | None = None) -> Self:
         """Count from training events (and item attributes); returns self."""
+
+    def relate(self, friends_F2: Ints) -> Self:
+        """Take in friendships, [F, 2] user rows, before :meth:`fit`; returns self.
+
+        Most memories have no use for them.
+        """
+        del friends_F2
+        return self
 
     @abstractmethod
     def score(self, histories: Interactions) -> Floats:

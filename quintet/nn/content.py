@@ -9,30 +9,44 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from quintet.config import build
 from quintet.data.features import FeatureTable
 from quintet.nn.dropout import Dropout
 from quintet.nn.modalities.base import MODALITIES, Arrays, Modality
 
 Inputs = dict[str, dict[str, Tensor]]
+ModalitySettings = Mapping[str, Mapping[str, Any]]
 
 
 class ContentEncoder(nn.Module):
     """Joins all modalities that apply to a table: summed in one hidden layer, then projected.
 
-    Shapes: N entities, D output width.
+    In training a modality is withheld from an entity now and then, as if it had no value there, so
+    that an entity added with a title alone is one of a kind that the encoder has met. One at least
+    is left (as in ModDrop: Neverova et al. 2016).
+
+    Shapes: N entities, M modalities, D output width.
     """
 
-    def __init__(self, width: int, hidden: int = 256, dropout: float = 0.1) -> None:
+    def __init__(
+        self, width: int, hidden: int = 256, dropout: float = 0.1, withheld: float = 0.0
+    ) -> None:
         super().__init__()
         self.width = width
         self.hidden = hidden
+        self.withheld = withheld
         self.modalities = nn.ModuleDict()
         self.dropout = Dropout(dropout)
         self.project = nn.Linear(hidden, width)
 
     @classmethod
     def fitted(
-        cls, table: FeatureTable, width: int, extra: Collection[str] = ()
+        cls,
+        table: FeatureTable,
+        width: int,
+        extra: Collection[str] = (),
+        settings: ModalitySettings | None = None,
+        withheld: float = 0.0,
     ) -> ContentEncoder | None:
         """An encoder for the columns of ``table``; None where it has none that a modality reads.
 
@@ -40,16 +54,18 @@ class ContentEncoder(nn.Module):
             table: the attributes.
             width: of the vectors, D.
             extra: modalities used beside those that always are.
+            settings: of the modalities, by name.
+            withheld: share of modalities withheld in training.
 
         Raises:
-            ConfigError: there is no modality of such a name.
+            ConfigError: there is no modality of such a name, or no such setting of it.
             MissingExtraError: an optional package of one is not installed.
         """
-        encoder = cls(width)
+        encoder = cls(width, withheld=withheld)
         wanted = {MODALITIES.get(name).name for name in extra}
         for name, part in MODALITIES.parts.items():
             if (part.by_default or name in wanted) and part.applies(table):
-                modality = part(encoder.hidden)
+                modality = _made(name, encoder.hidden, settings)
                 modality.fit(table)
                 encoder.modalities[name] = modality
         return encoder if len(encoder.modalities) else None
@@ -60,10 +76,26 @@ class ContentEncoder(nn.Module):
 
     def forward(self, inputs: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
         """[N, D] vectors from what :meth:`prepare` made."""
-        parts = [self._modality(name)(inputs[name]) for name in self.modalities]
-        hidden_NH = F.gelu(torch.stack(parts).sum(0))
-        out: Tensor = self.project(self.dropout(hidden_NH))
+        part_MNH = torch.stack([self._modality(name)(inputs[name]) for name in self.modalities])
+        if self.training and self.withheld and len(part_MNH) > 1:
+            part_MNH = self._withhold(part_MNH)
+        out: Tensor = self.project(self.dropout(F.gelu(part_MNH.sum(0))))
         return out
+
+    def _withhold(self, part_MNH: Tensor) -> Tensor:
+        """Some modalities of some entities as if they had no value."""
+        drawn_MN = torch.rand(part_MNH.shape[:2], device=part_MNH.device) < self.withheld
+        drawn_MN &= ~drawn_MN.all(0)
+        rows = []
+        for part_NH, drawn_N, name in zip(part_MNH, drawn_MN, self.modalities, strict=True):
+            modality = self._modality(name)
+            nothing = modality.nothing()
+            if nothing is None:
+                rows.append(part_NH)
+                continue
+            on_device = {key: value.to(part_NH.device) for key, value in nothing.items()}
+            rows.append(torch.where(drawn_N[:, None], modality(on_device), part_NH))
+        return torch.stack(rows)
 
     def _modality(self, name: str) -> Modality:
         modality = self.modalities[name]
@@ -80,16 +112,29 @@ class ContentEncoder(nn.Module):
         return arrays, meta
 
     @classmethod
-    def restored(cls, arrays: Arrays, meta: Mapping[str, Any], width: int) -> ContentEncoder | None:
+    def restored(
+        cls,
+        arrays: Arrays,
+        meta: Mapping[str, Any],
+        width: int,
+        settings: ModalitySettings | None = None,
+        withheld: float = 0.0,
+    ) -> ContentEncoder | None:
         """The encoder that :meth:`statistics` described, its weights still to be loaded."""
-        encoder = cls(width)
+        encoder = cls(width, withheld=withheld)
         for name, own_meta in meta.items():
             prefix = f"{name}."
             own = {key[len(prefix) :]: arrays[key] for key in arrays if key.startswith(prefix)}
-            modality = MODALITIES.get(name)(encoder.hidden)
+            modality = _made(name, encoder.hidden, settings)
             modality.restore(own, own_meta)
             encoder.modalities[name] = modality
         return encoder if len(encoder.modalities) else None
+
+
+def _made(name: str, width: int, settings: ModalitySettings | None) -> Modality:
+    part = MODALITIES.get(name)
+    given = (settings or {}).get(name, {})
+    return part(width, build(part.Config, given, f"modality_settings.{name}"))
 
 
 def to_device(inputs: Mapping[str, Mapping[str, Tensor]], device: torch.device) -> Inputs:

@@ -39,6 +39,10 @@ class ModelConfig(Config):
     tower_settings: dict[TowerName, dict[str, Any]] = Field(default_factory=dict)
     towers: tuple[TowerName, ...] = ("identity", "content")
     modalities: tuple[str, ...] = ()
+    modality_settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    modality_dropout: float = tunable(
+        0.0, low=0.0, high=0.5, description="share of an item's modalities withheld in training"
+    )
     experts: str = tunable("mmoe", choices=["shared_bottom", "mmoe", "ple"])
     expert_settings: dict[str, Any] = Field(default_factory=dict)
     #: what the states may know of a request; what tells nothing apart in the data is left out

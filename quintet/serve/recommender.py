@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.data.states import Moments
 from quintet.data.strategies import STRATEGIES
-from quintet.errors import ConfigError, UnknownIdError
+from quintet.errors import ConfigError, DataError, UnknownIdError
+from quintet.serve.alike import nearest
 from quintet.serve.asking import asking, expected_value, offered
 from quintet.serve.explain import Reason, explain
 from quintet.serve.scorer import Ranked
@@ -170,6 +170,26 @@ class Recommender:
                     Recommendation(user, item_id, float(score), rank, basis[row], label, why)
                 )
         return answers
+
+    def with_items(self, items: Mapping[Id, Mapping[str, Any]]) -> Recommender:
+        """The same model with items added or changed, nothing refitted; see :func:`grown`.
+
+        Args:
+            items: attributes by item id; columns that are not named are missing in that item.
+
+        Raises:
+            DataError: an attribute is no column of the catalogue, or does not fit it.
+        """
+        from quintet.serve.grown import grown, prepared
+
+        columns = self.trained.item_table.column_names
+        for item, attributes in items.items():
+            unknown = sorted(set(attributes) - set(columns))
+            if unknown:
+                raise DataError(
+                    f"item {item!r}: no column {unknown[0]!r}; columns: {', '.join(columns)}"
+                )
+        return Recommender(grown(self.trained, prepared(self.trained), items)[0])
 
     @cached_property
     def related(self) -> Related:
@@ -339,19 +359,13 @@ class Recommender:
     def similar(self, item: Id, k: int = 10) -> list[dict[str, Any]]:
         """The items nearest to one: cosine of the joint vectors of identity and content.
 
+        Each has ``item_id, similarity, rank`` and ``shared``: by column of the catalogue, the
+        categories, rare words and near numbers that both have.
+
         Raises:
             UnknownIdError: the item is not in the catalogue.
         """
-        row = int(self.item_rows([item])[0])
-        joint_ID = torch.nn.functional.normalize(self.scorer.evidence.tables.joint_ID, dim=1)
-        similarity_I = joint_ID @ joint_ID[row]
-        similarity_I[row] = -2.0
-        best = similarity_I.topk(min(k, len(similarity_I) - 1))
-        ids = self.trained.items.ids(best.indices.cpu().numpy())
-        return [
-            {"item_id": item_id, "similarity": round(float(value), 4), "rank": rank}
-            for rank, (item_id, value) in enumerate(zip(ids, best.values, strict=True), 1)
-        ]
+        return nearest(self.trained, int(self.item_rows([item])[0]), k)
 
     def describe(self, items: Sequence[Id]) -> list[Mapping[str, Any]]:
         """The catalogue's own columns of the given items."""

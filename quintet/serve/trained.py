@@ -175,6 +175,8 @@ class Trained:
                 _under(features, f"{name}.modality."),
                 metas.get(f"{name}_modalities", {}),
                 config.width,
+                config.modality_settings,
+                config.modality_dropout if name == "items" else 0.0,
             )
             for name in ("items", "users")
         }

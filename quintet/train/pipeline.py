@@ -207,6 +207,7 @@ def training_tables(
         scenarios=encoded.scenarios,
         schema=encoded.schema,
         devices=encoded.devices,
+        friends=encoded.friends,
     )
     return tables, item_encoder, user_encoder
 
@@ -276,7 +277,7 @@ def fit_memories(config: TrainConfig, tables: TrainingTables) -> dict[str, Memor
         if part == "repeat" and masks_history(tables.events):
             continue
         try:
-            memories[name] = memory.fit(tables.events, tables.items)
+            memories[name] = memory.relate(tables.friends).fit(tables.events, tables.items)
         except DataError:
             if not memory.scores_cold_items:
                 raise

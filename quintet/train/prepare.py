@@ -12,11 +12,11 @@ from quintet.data.batch import SequenceBatch, Windows, collate, gap_buckets
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats, Interactions, Ints
 from quintet.data.schema import DataSchema
+from quintet.data.singular import leading
 from quintet.data.states import state_before
 from quintet.nn.content import ContentEncoder, Inputs, to_device
 from quintet.nn.model import ModelConfig, QuintetModel
 from quintet.nn.shape import DataShape, describe, warm_items
-from quintet.nn.singular import leading
 from quintet.nn.tasks.base import Arrays, all_tensors, as_tensors
 from quintet.train.align import align_content
 
@@ -33,6 +33,7 @@ class TrainingTables:
         scenarios: names of the scenarios.
         schema: what is declared of behaviours and scenarios.
         devices: kinds of devices.
+        friends: [F, 2] user rows of every friendship.
     """
 
     events: Interactions
@@ -42,6 +43,7 @@ class TrainingTables:
     scenarios: list[str]
     schema: DataSchema = field(default_factory=DataSchema)
     devices: list[str] = field(default_factory=list)
+    friends: Ints = field(default_factory=lambda: np.zeros((0, 2), np.int64))
 
 
 def build_model(
@@ -65,8 +67,14 @@ def build_model(
     model = QuintetModel(
         shape,
         config,
-        ContentEncoder.fitted(tables.items, config.width, config.modalities),
-        ContentEncoder.fitted(tables.users, config.width),
+        ContentEncoder.fitted(
+            tables.items,
+            config.width,
+            config.modalities,
+            config.modality_settings,
+            config.modality_dropout,
+        ),
+        ContentEncoder.fitted(tables.users, config.width, (), config.modality_settings),
     )
     model.warm_I = torch.from_numpy(warm_items(tables.events))
     start_ID = cooccurrence_vectors(tables.events, config.width)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from quintet.nn.modalities.progress import console
 from quintet.train.loop import OnStep
 
 OnStage = Callable[[str], None]
@@ -16,7 +17,6 @@ def progress_bar(visible: bool) -> Iterator[tuple[OnStep | None, OnStage | None]
     if not visible:
         yield None, None
         return
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -31,7 +31,7 @@ def progress_bar(visible: bool) -> Iterator[tuple[OnStep | None, OnStage | None]
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console(),
     )
     with bar:
         task = bar.add_task("preparing", total=None, rate="")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from quintet.files import write_text_atomic
-from quintet.train import report_data
+from quintet.train import report_data, report_map
 from quintet.train import report_sections as sections
 from quintet.train.markup import Html, join, tag
 from quintet.train.results import Results, parse_results
@@ -30,6 +30,7 @@ _SECTIONS = (
     ("data", "The data", report_data.distributions),
     ("audit", "Audit of the data", report_data.findings),
     ("examples", "Example users", sections.examples),
+    ("map", "The catalogue as the model sees it", report_map.catalogue),
 )
 
 

@@ -119,6 +119,16 @@ class Example(Part):
     slate: list[SlateItem] = Field(default_factory=list)
 
 
+class MapPoint(Part):
+    """One item on the map of the catalogue; ``x`` and ``y`` lie in [0, 1]."""
+
+    x: float
+    y: float
+    title: str = ""
+    group: str = ""
+    events: int = 0
+
+
 class Results(Part):
     """Everything measured in one run.
 
@@ -138,6 +148,7 @@ class Results(Part):
         curves: name -> (step, value) points of training.
         audit: what the data audit found.
         examples: example users.
+        catalogue: the items on a map, where near ones are alike to the model.
     """
 
     dataset: str
@@ -155,6 +166,7 @@ class Results(Part):
     curves: dict[str, list[tuple[float, float | None]]] = Field(default_factory=dict)
     audit: Audit | None = None
     examples: list[Example] = Field(default_factory=list)
+    catalogue: list[MapPoint] = Field(default_factory=list)
 
     @property
     def main_model(self) -> str:

@@ -13,6 +13,7 @@ from quintet.data.states import Moments
 from quintet.data.strategies import STRATEGIES
 from quintet.errors import InvalidRequestError, UnknownIdError
 from quintet.nn.tasks.interaction import Interaction
+from quintet.serve.alike import nearest
 from quintet.serve.explain import explain
 from quintet.web.choosing import rows_of
 from quintet.web.lists import FALLBACKS, ListMaker, basis_of
@@ -90,17 +91,7 @@ def similar(live: Live, item: str | int, k: int) -> dict[str, Any]:
         UnknownIdError: the item is not in the catalogue.
     """
     row = int(rows_of(live, [item])[0])
-    joint_ID = torch.nn.functional.normalize(live.trained.scorer.evidence.tables.joint_ID, dim=1)
-    similarity_I = joint_ID @ joint_ID[row]
-    similarity_I[row] = -2.0
-    similarity_I[torch.from_numpy(~live.offered_I)] = -2.0
-    best = similarity_I.topk(min(k, len(similarity_I)))
-    ids = live.trained.items.ids(best.indices.numpy())
-    found = [
-        {"item_id": one, "similarity": round(float(value), 4), "rank": rank}
-        for rank, (one, value) in enumerate(zip(ids, best.values, strict=True), 1)
-        if value > -2.0
-    ]
+    found = nearest(live.trained, row, k, live.offered_I)
     return {
         "model": live.version,
         "item_id": live.trained.items.ids([row])[0],

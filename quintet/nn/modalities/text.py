@@ -17,8 +17,9 @@ from torch import Tensor
 
 from quintet.config import tunable
 from quintet.data.features import FeatureTable
+from quintet.data.singular import leading
 from quintet.nn.modalities.base import Arrays, FrozenProjection, Modality
-from quintet.nn.singular import leading
+from quintet.nn.modalities.frozen_text import without_text
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -105,6 +106,10 @@ class Text(Modality):
         """See :meth:`Modality.forward`."""
         out: Tensor = self.project(inputs["vector"])
         return out
+
+    def nothing(self) -> dict[str, Tensor]:
+        """See :meth:`Modality.nothing`."""
+        return without_text(len(self.scale_K))
 
     def statistics(self) -> tuple[Arrays, dict[str, object]]:
         """See :meth:`Modality.statistics`."""

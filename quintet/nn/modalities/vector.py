@@ -66,6 +66,13 @@ class Vector(Modality):
         out: Tensor = self.project(torch.cat([inputs["vector"], inputs["missing"]], dim=1))
         return out
 
+    def nothing(self) -> dict[str, Tensor]:
+        """See :meth:`Modality.nothing`."""
+        return {
+            "vector": torch.zeros(1, len(self.mean_K)),
+            "missing": torch.ones(1, len(self.sizes)),
+        }
+
     def statistics(self) -> tuple[Arrays, dict[str, object]]:
         """See :meth:`Modality.statistics`."""
         return {"mean": self.mean_K.numpy(), "scale": self.scale_K.numpy()}, {"sizes": self.sizes}

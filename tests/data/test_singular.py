@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from quintet.nn import singular
-from quintet.nn.singular import leading
+from quintet.data import singular
+from quintet.data.singular import leading
 
 
 def matrix(rows: int, columns: int, rank: int, seed: int = 0) -> np.ndarray:
