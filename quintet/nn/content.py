@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -62,13 +62,28 @@ class ContentEncoder(nn.Module):
             MissingExtraError: an optional package of one is not installed.
         """
         encoder = cls(width, withheld=withheld)
-        wanted = {MODALITIES.get(name).name for name in extra}
-        for name, part in MODALITIES.parts.items():
-            if (part.by_default or name in wanted) and part.applies(table):
-                modality = _made(name, encoder.hidden, settings)
-                modality.fit(table)
-                encoder.modalities[name] = modality
+        usual = [name for name, part in MODALITIES.parts.items() if part.by_default]
+        encoder.add(table, [*usual, *extra], settings)
         return encoder if len(encoder.modalities) else None
+
+    def add(
+        self, table: FeatureTable, names: Iterable[str], settings: ModalitySettings | None = None
+    ) -> list[str]:
+        """Fit more modalities, in alphabetical order, where they apply; returns which.
+
+        Raises:
+            ConfigError: there is no modality of such a name, or no such setting of it.
+            MissingExtraError: an optional package of one is not installed.
+        """
+        added = []
+        for name in sorted(set(names) - set(self.modalities)):
+            part = MODALITIES.get(name)
+            if part.applies(table):
+                modality = _made(name, self.hidden, settings)
+                modality.fit(table)
+                self.modalities[name] = modality
+                added.append(name)
+        return added
 
     def prepare(self, table: FeatureTable) -> Inputs:
         """All that can be computed once, by modality."""

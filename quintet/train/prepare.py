@@ -10,7 +10,7 @@ from torch import Tensor
 
 from quintet.data.batch import SequenceBatch, Windows, collate, gap_buckets
 from quintet.data.features import FeatureTable
-from quintet.data.interactions import Floats, Interactions, Ints
+from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.data.schema import DataSchema
 from quintet.data.singular import leading
 from quintet.data.states import state_before
@@ -19,6 +19,7 @@ from quintet.nn.model import ModelConfig, QuintetModel
 from quintet.nn.shape import DataShape, describe, warm_items
 from quintet.nn.tasks.base import Arrays, all_tensors, as_tensors
 from quintet.train.align import align_content
+from quintet.train.start import Start
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,24 @@ class TrainingTables:
     devices: list[str] = field(default_factory=list)
     friends: Ints = field(default_factory=lambda: np.zeros((0, 2), np.int64))
 
+    def without(self, hidden_I: Mask) -> TrainingTables:
+        """The same without any event of the given items."""
+        if not hidden_I.any():
+            return self
+        return replace(self, events=self.events.select(~hidden_I[self.events.item]))
+
 
 def build_model(
-    tables: TrainingTables, config: ModelConfig, seed: int, shape: DataShape | None = None
+    tables: TrainingTables,
+    config: ModelConfig,
+    seed: int,
+    shape: DataShape | None = None,
+    start: Start | None = None,
 ) -> QuintetModel:
     """A model shaped by the data, its counted parts fitted and its weights drawn from ``seed``.
 
-    ``shape`` is that of a model whose weights are taken over; read off the tables when absent.
+    ``shape`` is that of a model whose weights are taken over; read off the tables when absent. With
+    a ``start`` the content tower is what was pre-trained.
     """
     torch.manual_seed(seed)
     if shape is None:
@@ -64,16 +76,20 @@ def build_model(
             tables.schema,
             tables.devices,
         )
-    model = QuintetModel(
-        shape,
-        config,
-        ContentEncoder.fitted(
+    if start is None:
+        item_encoder = ContentEncoder.fitted(
             tables.items,
             config.width,
             config.modalities,
             config.modality_settings,
             config.modality_dropout,
-        ),
+        )
+    else:
+        item_encoder = start.encoder(tables.items, config.modalities)
+    model = QuintetModel(
+        shape,
+        config,
+        item_encoder,
         ContentEncoder.fitted(tables.users, config.width, (), config.modality_settings),
     )
     model.warm_I = torch.from_numpy(warm_items(tables.events))
@@ -81,12 +97,14 @@ def build_model(
     if start_ID is not None:
         with torch.no_grad():
             model.embedding_ID.copy_(torch.from_numpy(start_ID))
-        if model.item_encoder is not None:
-            inputs = model.item_encoder.prepare(tables.items)
+        if item_encoder is not None and start is None:
+            inputs = item_encoder.prepare(tables.items)
             count_I = tables.events.item_counts().astype(np.float32)
-            align_content(model.item_encoder, inputs, start_ID, count_I)
+            align_content(item_encoder, inputs, start_ID, count_I)
     for name in model.tasks:
         model.task(name).fit(tables.events, tables.items, tables.users)
+    if start is not None:
+        start.into(model)
     return model
 
 
