@@ -194,12 +194,9 @@ def top_k(score_BI: Floats, k: int, tie_I: Ints) -> Ranked:
     """The ``k`` largest of every row; equal scores are ordered by a seeded hash of the item row."""
     n_items = score_BI.shape[1]
     take = min(k, n_items)
-    largest_BK = torch.from_numpy(score_BI).topk(take, dim=1, sorted=True).values.numpy()
-    floor_B1 = largest_BK[:, take - 1 : take]
     items = np.full((len(score_BI), k), -1, np.int64)
     scores = np.full((len(score_BI), k), -np.inf, np.float32)
-    # everything at or above the k-th score competes, so that a tie at the edge is broken fairly
-    row, column = np.nonzero((score_BI >= floor_B1) & np.isfinite(score_BI))
+    row, column = _competing(score_BI, take)
     value = score_BI[row, column]
     order = np.lexsort((tie_I[column], -value, row))
     row, column, value = row[order], column[order], value[order]
@@ -209,3 +206,22 @@ def top_k(score_BI: Floats, k: int, tie_I: Ints) -> Ranked:
     items[row[kept], slot[kept]] = column[kept]
     scores[row[kept], slot[kept]] = value[kept]
     return Ranked(items, scores)
+
+
+def _competing(score_BI: Floats, take: int) -> tuple[Ints, Ints]:
+    """Rows and columns of everything at or above the ``take``-th score of its row.
+
+    A tie at the edge is to be broken fairly, so all that share it compete; one score more than
+    asked for tells where there is such a tie, and only those rows are read again.
+    """
+    probed = torch.from_numpy(score_BI).topk(min(take + 1, score_BI.shape[1]), dim=1)
+    value_BP, column_BP = probed.values.numpy(), probed.indices.numpy()
+    floor_B = value_BP[:, take - 1]
+    tied_B = (value_BP[:, -1] == floor_B) & np.isfinite(floor_B) & (value_BP.shape[1] > take)
+    clear = np.isfinite(value_BP[:, :take]) & ~tied_B[:, None]
+    row, place = np.nonzero(clear)
+    again = np.flatnonzero(tied_B)
+    block = score_BI[again]
+    tied_row, tied_column = np.nonzero((block >= floor_B[again, None]) & np.isfinite(block))
+    rows = np.concatenate([row, again[tied_row]])
+    return rows, np.concatenate([column_BP[row, place], tied_column])
