@@ -12,10 +12,12 @@ from torch.nn import functional as F
 from quintet.config import build
 from quintet.data.features import FeatureTable
 from quintet.nn.dropout import Dropout
-from quintet.nn.modalities.base import MODALITIES, Arrays, Modality
+from quintet.nn.modalities.base import MODALITIES, Arrays, Modality, fast_bfloat16
 
 Inputs = dict[str, dict[str, Tensor]]
 ModalitySettings = Mapping[str, Mapping[str, Any]]
+#: entities from which on a training step reads them in bfloat16
+MANY = 2048
 
 
 class ContentEncoder(nn.Module):
@@ -91,11 +93,22 @@ class ContentEncoder(nn.Module):
 
     def forward(self, inputs: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
         """[N, D] vectors from what :meth:`prepare` made."""
-        part_MNH = torch.stack([self._modality(name)(inputs[name]) for name in self.modalities])
-        if self.training and self.withheld and len(part_MNH) > 1:
-            part_MNH = self._withhold(part_MNH)
-        out: Tensor = self.project(self.dropout(F.gelu(part_MNH.sum(0))))
-        return out
+        first, *others = self._parts(inputs)
+        low = reads_low(self, first)
+        hidden_NH = first.to(torch.bfloat16 if low else self.project.weight.dtype)
+        for other in others:
+            hidden_NH = hidden_NH + other.to(hidden_NH.dtype)
+        hidden_NH = self.dropout(F.gelu(hidden_NH))
+        with torch.autocast(first.device.type, torch.bfloat16, enabled=low):
+            out: Tensor = self.project(hidden_NH)
+        return out.float()
+
+    def _parts(self, inputs: Mapping[str, Mapping[str, Tensor]]) -> list[Tensor]:
+        """By modality, [N, H] what it says of every entity; some withheld in training."""
+        parts = [self._modality(name)(inputs[name]) for name in self.modalities]
+        if self.training and self.withheld and len(parts) > 1:
+            return list(self._withhold(torch.stack(parts)))
+        return parts
 
     def _withhold(self, part_MNH: Tensor) -> Tensor:
         """Some modalities of some entities as if they had no value."""
@@ -150,6 +163,11 @@ def _made(name: str, width: int, settings: ModalitySettings | None) -> Modality:
     part = MODALITIES.get(name)
     given = (settings or {}).get(name, {})
     return part(width, build(part.Config, given, f"modality_settings.{name}"))
+
+
+def reads_low(module: nn.Module, rows_N: Tensor) -> bool:
+    """Whether a module reads so many entities, in training, that bfloat16 pays."""
+    return module.training and len(rows_N) >= MANY and fast_bfloat16(rows_N.device.type)
 
 
 def to_device(inputs: Mapping[str, Mapping[str, Tensor]], device: torch.device) -> Inputs:
