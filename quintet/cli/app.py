@@ -12,8 +12,10 @@ from quintet.cli import (
     data,
     doctor,
     evaluate,
+    finetune,
     journal,
     keys,
+    pretrain,
     recommend,
     related,
     serve,
@@ -58,6 +60,8 @@ def _root(
 app.add_typer(data.app, name="data", rich_help_panel="Prepare")
 app.command(rich_help_panel="Prepare", epilog=settings.EXAMPLES)(settings.settings)
 app.command(rich_help_panel="Train and measure", epilog=train.EXAMPLES)(train.train)
+app.command(rich_help_panel="Train and measure", epilog=pretrain.EXAMPLES)(pretrain.pretrain)
+app.command(rich_help_panel="Train and measure", epilog=finetune.EXAMPLES)(finetune.finetune)
 app.command(rich_help_panel="Train and measure", epilog=tune.EXAMPLES)(tune.tune)
 app.command(rich_help_panel="Train and measure", epilog=update.EXAMPLES)(update.update)
 app.command(rich_help_panel="Train and measure", epilog=evaluate.EXAMPLES)(evaluate.evaluate)

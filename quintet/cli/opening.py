@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,11 +89,29 @@ def setting_values(
     Raises:
         ConfigError: the file is missing or is not TOML, or an override has no ``=``.
     """
-    from quintet.config import apply_overrides, read_toml
     from quintet.train.pipeline import DEFAULT_MEMORIES
 
-    values = read_toml(file) if file is not None else {}
-    values.setdefault("memories", dict(DEFAULT_MEMORIES))  # so that one of them can be changed
+    memories = {"memories": dict(DEFAULT_MEMORIES)}  # so that one of them can be changed
+    return plain_values(file, overrides, memories, backbone=backbone, device=device, seed=seed)
+
+
+def plain_values(
+    file: Path | None,
+    overrides: Sequence[str] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    *,
+    backbone: str | None = None,
+    device: str | None = None,
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """The same, of anything that has settings: over ``defaults`` whole groups of the file.
+
+    Raises:
+        ConfigError: the file is missing or is not TOML, or an override has no ``=``.
+    """
+    from quintet.config import apply_overrides, read_toml
+
+    values = {**(defaults or {}), **(read_toml(file) if file is not None else {})}
     values = apply_overrides(values, overrides or [])
     if backbone is not None:
         values = apply_overrides(values, [f"model.backbone={json.dumps(backbone)}"])
@@ -115,3 +133,18 @@ def build_config(values: dict[str, Any]) -> TrainConfig:
     BACKBONES.get(config.model.backbone)
     pick_device(config.device)
     return config
+
+
+def check_target(out: Path) -> None:
+    """Refuse before training, not after it.
+
+    Raises:
+        BundleError: something that is no bundle stands at ``out``.
+    """
+    from quintet.bundle import MANIFEST
+    from quintet.errors import BundleError
+
+    if out.is_file():
+        raise BundleError(f"{out}: is a file; give a folder for the bundle")
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).exists():
+        raise BundleError(f"{out}: holds other files; give an empty or a new folder")

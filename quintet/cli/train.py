@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quintet.cli.console import Format, emit, facts, interactive, say, sparkline, warn
-from quintet.cli.opening import build_config, encode_clean, open_data, setting_values, split_by
+from quintet.cli.opening import (
+    build_config,
+    check_target,
+    encode_clean,
+    open_data,
+    setting_values,
+    split_by,
+)
 from quintet.cli.options import (
     Backbone,
     ConfigFile,
@@ -91,7 +98,7 @@ def train(
     values = setting_values(config, overrides, backbone=backbone, device=device, seed=seed)
     chosen = build_config(values)
     folder = _checkpoint_folder(out, checkpoints, resume)
-    _check_target(out)
+    check_target(out)
     offset = 0
     if from_journal:
         data, settings, offset = _with_journal(data, settings, from_journal)
@@ -150,21 +157,6 @@ def _checkpoint_folder(out: Path, checkpoints: Path | None, resume: bool) -> Pat
             "add --resume to go on from it, or name an empty folder"
         )
     return checkpoints
-
-
-def _check_target(out: Path) -> None:
-    """Refuse before training, not after it.
-
-    Raises:
-        BundleError: something that is no bundle stands at ``out``.
-    """
-    from quintet.bundle import MANIFEST
-    from quintet.errors import BundleError
-
-    if out.is_file():
-        raise BundleError(f"{out}: is a file; give a folder for the bundle")
-    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).exists():
-        raise BundleError(f"{out}: holds other files; give an empty or a new folder")
 
 
 def warn_of_leaks(encoded: Encoded, split: Split) -> None:

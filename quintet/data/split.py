@@ -224,6 +224,30 @@ def kfold(events: Interactions, k: int, seed: int = 0) -> Iterator[Split]:
         yield Split(f"kfold_{fold}", events, part)
 
 
+def few_labels(split: Split, share: float, seed: int = 0) -> Split:
+    """Learn from a drawn share of the users alone; the test stays what it is.
+
+    Training and validation events of the others are history: what a model is handed when it answers
+    them, and nothing that was learned from or chosen on.
+
+    Args:
+        split: any split.
+        share: of the users with training events that keep theirs; two at least.
+        seed: chooses them.
+
+    Raises:
+        ConfigError: the share is not above 0 and at most 1.
+    """
+    _check(0.0 < share <= 1.0, f"share={share}: above 0 and at most 1")
+    active = np.flatnonzero(split.train.lengths)
+    wanted = min(max(round(share * len(active)), 2), len(active))
+    labelled = np.zeros(split.events.n_users, np.bool_)
+    labelled[_shuffled(active, seed)[:wanted]] = True
+    others = ~labelled[split.events.group()] & (split.part != Part.TEST)
+    part = np.where(others, np.int8(Part.HISTORY), split.part)
+    return Split(f"{split.name}, {share:.0%} of users", split.events, part, split.cuts)
+
+
 class ItemHoldOut(NamedTuple):
     """A log without some items.
 

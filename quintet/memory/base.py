@@ -80,6 +80,17 @@ class Memory(ABC):
         del history, item
         return None
 
+    def add_items(self, items: FeatureTable) -> Self:
+        """Read a catalogue that has grown or changed, with nothing counted anew.
+
+        What is counted from events has nothing to say of a new item; memories of attributes do.
+
+        Args:
+            items: all items, old rows first, in catalogue order.
+        """
+        del items
+        return self
+
     @abstractmethod
     def state(self) -> Mapping[str, NDArray[np.generic]]:
         """Arrays that restore the fitted memory (for the bundle)."""

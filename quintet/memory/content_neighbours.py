@@ -25,11 +25,16 @@ from quintet.memory.matrices import (
     pack,
     recency,
     rows_of,
+    summed,
     unpack,
 )
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
+
+
+#: share of the items up to which only those that changed are read anew
+FEW = 0.25
 
 
 class ContentNeighbours(ItemToItem):
@@ -101,7 +106,14 @@ class ContentNeighbours(ItemToItem):
             )
         vectorizer = self._vectorizer(vocabulary=self._terms)
         vectorizer.idf_ = self._idf
-        return self._read(csr_array(vectorizer.transform(items.joined_text())))
+        vectors = csr_array(vectorizer.transform(items.joined_text()))
+        vectors.sort_indices()
+        changed = changed_rows(self._vectors, vectors)
+        if len(changed) > FEW * items.n_rows:
+            return self._read(vectors)
+        self._vectors = vectors
+        assert not isinstance(self._matrix, np.ndarray)
+        return self._keep(renewed(self._matrix, vectors, changed, self.config.k))
 
     def _vectorizer(self, vocabulary: list[str] | None = None) -> TfidfVectorizer:
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -136,6 +148,44 @@ class ContentNeighbours(ItemToItem):
         self._idf = array(state, "idf").astype(np.float64)
         self._vectors = unpack(state, "vectors")
         return super().load_state(state)
+
+
+def changed_rows(old: Matrix, new: Matrix) -> NDArray[np.int64]:
+    """Rows of ``new`` that are not those of ``old``, or stand below its end."""
+    same = csr_array((old.data, old.indices, grown_pointers(old, new.shape[0])), shape=new.shape)
+    differs = abs(new - same).max(axis=1).toarray().ravel() > 0
+    differs[old.shape[0] :] = True
+    return np.flatnonzero(differs)
+
+
+def grown_pointers(matrix: Matrix, rows: int) -> NDArray[np.int64]:
+    """Row pointers of the matrix with empty rows added below."""
+    more = rows - matrix.shape[0]
+    return np.concatenate([matrix.indptr, np.full(more, matrix.indptr[-1])]).astype(np.int64)
+
+
+def renewed(near: Matrix, vector_IT: Matrix, changed: NDArray[np.int64], k: int) -> Matrix:
+    """[I, I] neighbours with some items read anew: their own ``k``, and they in others' rows.
+
+    Rows of other items keep what they had, so that they may hold more than ``k``: a new item that
+    is among an old one's relatives must not wait until it is fitted again.
+    """
+    n_items = vector_IT.shape[0]
+    stays = np.ones(n_items, np.bool_)
+    stays[changed] = False
+    row, column = rows_of(near), near.indices
+    kept = stays[row] & stays[column]
+    own = csr_array(vector_IT[changed] @ vector_IT.T.tocsr())
+    own.data[changed[rows_of(own)] == own.indices] = 0
+    mine = keep_top(own, k)
+    place = rows_of(mine)
+    back = stays[mine.indices]
+    return summed(
+        np.concatenate([row[kept], changed[place], mine.indices[back]]).astype(np.int64),
+        np.concatenate([column[kept], mine.indices, changed[place[back]]]).astype(np.int64),
+        np.concatenate([near.data[kept], mine.data, mine.data[back]]),
+        (n_items, n_items),
+    )
 
 
 def nearest(vector_IT: Matrix, k: int) -> Matrix:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -46,13 +46,26 @@ class ContentEncoder(nn.Module):
             MissingExtraError: an optional package of one is not installed.
         """
         encoder = cls(width)
-        wanted = {MODALITIES.get(name).name for name in extra}
-        for name, part in MODALITIES.parts.items():
-            if (part.by_default or name in wanted) and part.applies(table):
-                modality = part(encoder.hidden)
-                modality.fit(table)
-                encoder.modalities[name] = modality
+        usual = [name for name, part in MODALITIES.parts.items() if part.by_default]
+        encoder.add(table, [*usual, *extra])
         return encoder if len(encoder.modalities) else None
+
+    def add(self, table: FeatureTable, names: Iterable[str]) -> list[str]:
+        """Fit more modalities, in alphabetical order, where they apply; returns which.
+
+        Raises:
+            ConfigError: there is no modality of such a name.
+            MissingExtraError: an optional package of one is not installed.
+        """
+        added = []
+        for name in sorted(set(names) - set(self.modalities)):
+            part = MODALITIES.get(name)
+            if part.applies(table):
+                modality = part(self.hidden)
+                modality.fit(table)
+                self.modalities[name] = modality
+                added.append(name)
+        return added
 
     def prepare(self, table: FeatureTable) -> Inputs:
         """All that can be computed once, by modality."""

@@ -49,6 +49,7 @@ class Fusion(nn.Module):
 
     prior_K: Tensor
     new_K: Tensor | None
+    new_bias: Tensor
 
     def __init__(
         self, prior_K: Tensor, config: FusionConfig | None = None, new_K: Tensor | None = None
@@ -58,6 +59,7 @@ class Fusion(nn.Module):
         K = len(prior_K)
         self.register_buffer("prior_K", prior_K.clone())
         self.register_buffer("new_K", None if new_K is None else new_K.clone())
+        self.register_buffer("new_bias", torch.zeros(()))
         self.strength_K = nn.Parameter(prior_K.clone())
         self.bucket_SK = nn.Parameter(torch.ones(N_BUCKETS, K))
         generator = torch.Generator().manual_seed(0)
@@ -88,7 +90,7 @@ class Fusion(nn.Module):
         gated_BI = torch.einsum("bik,bk,ik->bi", evidence_BIK, weight_BK, bucket_IK)
         if self.new_K is None:
             return gated_BI
-        return torch.where(bucket_I == 0, evidence_BIK @ self.new_K, gated_BI)
+        return torch.where(bucket_I == 0, evidence_BIK @ self.new_K + self.new_bias, gated_BI)
 
     def penalty(self) -> Tensor:
         """What holds the fit near the prior: plain weights, no gates, equal buckets."""

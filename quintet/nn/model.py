@@ -72,6 +72,21 @@ class States:
     shared_BD: Tensor
 
 
+def make_tower(
+    config: ModelConfig,
+    name: TowerName,
+    n_behaviours: int = 1,
+    n_scenarios: int = 1,
+    n_levels: int = 0,
+) -> Tower:
+    """A tower with first weights, of the backbone that the settings name."""
+    part = BACKBONES.get(config.backbone)
+    given = config.backbone_settings | config.tower_settings.get(name, {})
+    settings = build(part.Config, given, "backbone_settings")
+    backbone = part(config.width, config.longest + 1, settings)
+    return Tower(EventEmbedder(config.width, n_behaviours, n_scenarios, n_levels), backbone)
+
+
 class QuintetModel(nn.Module):
     """One network for the five tasks."""
 
@@ -117,16 +132,12 @@ class QuintetModel(nn.Module):
         self.register_buffer("warm_I", torch.ones(shape.n_items, dtype=torch.bool))
 
     def _tower(self, name: TowerName) -> Tower:
-        config, shape = self.config, self.shape
-        part = BACKBONES.get(config.backbone)
-        given = config.backbone_settings | config.tower_settings.get(name, {})
-        settings = build(part.Config, given, "backbone_settings")
-        backbone = part(config.width, config.longest + 1, settings)
-        embedder = EventEmbedder(
-            config.width, len(shape.behaviours), len(shape.scenarios), shape.n_levels
+        shape = self.shape
+        tower = make_tower(
+            self.config, name, len(shape.behaviours), len(shape.scenarios), shape.n_levels
         )
-        embedder.edges = torch.from_numpy(shape.level_edges().copy())
-        return Tower(embedder, backbone)
+        tower.embedder.edges = torch.from_numpy(shape.level_edges().copy())
+        return tower
 
     def task(self, name: str) -> Task:
         """The task called ``name``."""

@@ -12,14 +12,18 @@ LONGEST = 12
 MOST_HISTORIES = 16
 
 
-def two_views(batch: SequenceBatch, padding: int) -> tuple[SequenceBatch, SequenceBatch] | None:
+def two_views(
+    batch: SequenceBatch, padding: int, most: int = MOST_HISTORIES, shortest: int = SHORTEST
+) -> tuple[SequenceBatch, SequenceBatch] | None:
     """A piece of each half of the histories that are long enough; None when fewer than two are.
 
     Args:
         batch: windows of histories.
         padding: the item row that stands for "no event".
+        most: how many histories are cut.
+        shortest: events of a history that is long enough.
     """
-    rows = (batch.length_B >= SHORTEST).nonzero().squeeze(1)[:MOST_HISTORIES]
+    rows = (batch.length_B >= shortest).nonzero().squeeze(1)[:most]
     if len(rows) < 2:
         return None
     half_M = batch.length_B[rows] // 2

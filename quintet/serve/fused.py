@@ -76,9 +76,14 @@ class FusedScores:
             [self.sides_of[name] * scale_IK[:, self.place[name], None] for name in self.gated],
             len(bucket_I),
         )
+        n_new = int(new_I.sum())
+        #: the last coordinate is what sets new items apart from known ones; its partner is 1
         self.new_item_NX = self._side_by_side(
-            [self.sides_of[name][new_I] * self.new_K[self.place[name]] for name in self.plain],
-            int(new_I.sum()),
+            [
+                *(self.sides_of[name][new_I] * self.new_K[self.place[name]] for name in self.plain),
+                fusion.new_bias.expand(n_new, 1),
+            ],
+            n_new,
         )
         fixed_IK = new_I[:, None] * self.new_K if bool(new_I.any()) else None
         #: [I] weights of each memory: what the gates scale, and what they do not touch
@@ -106,7 +111,7 @@ class FusedScores:
         known["popularity"] = weight_BK.new_ones(histories.n_users, 1)
         empty_B0 = weight_BK[:, :0]
         gated = [known[name] * weight_BK[:, self.place[name], None] for name in self.gated]
-        plain = [known[name] for name in self.plain]
+        plain = [*(known[name] for name in self.plain), known["popularity"]]
         return Sides(
             torch.cat([empty_B0, *gated], dim=1), torch.cat([empty_B0, *plain], dim=1), weight_BK
         )

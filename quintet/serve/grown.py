@@ -18,9 +18,6 @@ from torch import Tensor, nn
 
 from quintet.data.features import CategoryColumn, FeatureTable, NumberColumn, VectorColumn
 from quintet.errors import DataError
-from quintet.memory.base import Memory
-from quintet.memory.content import Content
-from quintet.memory.content_ridge import ContentRidge
 from quintet.nn.content import Inputs, to_device
 from quintet.nn.model import QuintetModel
 from quintet.nn.tasks.interaction import Interaction
@@ -81,7 +78,9 @@ def grown(
     count_I[: len(trained.count_I)] = trained.count_I
     features = joined_features(base.table, new, taken)
     model = _grown_model(trained.model, len(items), features)
-    memories = {name: _grown_memory(memory, features) for name, memory in trained.memories.items()}
+    memories = {
+        name: copy.copy(memory).add_items(features) for name, memory in trained.memories.items()
+    }
     made = replace(
         trained,
         model=model,
@@ -223,13 +222,6 @@ def _grown_model(old: QuintetModel, n_items: int, features: FeatureTable) -> Qui
 
 def _padded(values: Tensor, more: int) -> Tensor:
     return torch.cat([values.detach(), values.new_zeros(more, *values.shape[1:])])
-
-
-def _grown_memory(memory: Memory, features: FeatureTable) -> Memory:
-    """Counted memories give new items nothing; one that reads content reads theirs."""
-    if isinstance(memory, Content | ContentRidge):
-        return copy.copy(memory).add_items(features)
-    return memory
 
 
 def _scorer(trained: Trained, inputs: Inputs, user_inputs: Inputs | None) -> Scorer:

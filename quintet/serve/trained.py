@@ -19,7 +19,7 @@ from quintet.data.feature_encoder import FeatureEncoder
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats, Interactions
 from quintet.data.vocab import Vocabulary
-from quintet.errors import CorruptBundleError
+from quintet.errors import BundleError, CorruptBundleError
 from quintet.memory.base import Memory
 from quintet.memory.channel import evidence_memory
 from quintet.nn.calibration import Calibration
@@ -34,6 +34,8 @@ from quintet.serve.card import model_card
 from quintet.serve.evidence import EvidenceBuilder
 from quintet.serve.scorer import Scorer
 
+#: the kind of bundle that holds what pre-training learned, and no model that answers
+PRETRAINED = "pretrained"
 EVENT_COLUMNS = ("user", "item", "time", "behaviour", "scenario", "value")
 
 
@@ -156,6 +158,11 @@ class Trained:
             BundleError: there is none, it is damaged, or of a version that is not read.
         """
         files = read_bundle(folder)
+        if files.run.get("kind") == PRETRAINED:
+            raise BundleError(
+                f"{folder}: was pre-trained and answers nothing yet; "
+                "teach it your data first: quintet finetune"
+            )
         try:
             return cls._from_files(files, device)
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -187,6 +194,7 @@ class Trained:
             build(FusionConfig, run["fusion"], "fusion"),
             torch.from_numpy(fusion_state["new_K"]) if "new_K" in fusion_state else None,
         )
+        fusion_state.setdefault("new_bias", np.zeros((), np.float32))  # bundles before 0.2
         _load(fusion, fusion_state)
         calibration = Calibration(shape.n_levels, len(shape.behaviours))
         _load(calibration, _under(weights, "calibration."))

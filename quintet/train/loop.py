@@ -55,8 +55,14 @@ OnStep = Callable[[int, int, float], None]
 Validate = Callable[[QuintetModel], float]
 
 
+def learning_rate(config: LoopConfig, step: int, total: int) -> float:
+    """The rate of a step: a linear rise, then a linear fall to a twentieth."""
+    warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    return config.learning_rate * warm * (1 - 0.95 * min(step / max(total, 1), 1.0))
+
+
 @contextmanager
-def _deterministic(device: torch.device) -> Iterator[None]:
+def deterministic(device: torch.device) -> Iterator[None]:
     """On the CPU, add scattered gradients in one order: several threads add in any.
 
     Torch then also overwrites all memory that it takes, to show who reads before writing; that is
@@ -115,7 +121,7 @@ class Trainer:
         Raises:
             CheckpointError: the checkpoint folder holds a damaged file or another run's.
         """
-        with _deterministic(self.model.bias_I.device), reusing_memory():
+        with deterministic(self.model.bias_I.device), reusing_memory():
             return self._run()
 
     def _run(self) -> Outcome:
@@ -163,7 +169,7 @@ class Trainer:
         torch.manual_seed((self.seed * 1_000_003 + step) % (1 << 62))
         self.model.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate(step, total)
+            group["lr"] = learning_rate(self.config, step, total)
         batch, positions, features, labels = data.batch(windows)
         losses = self.model.losses(
             batch,
@@ -180,10 +186,6 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         self.optimizer.step()
         return float(loss.detach())
-
-    def _learning_rate(self, step: int, total: int) -> float:
-        warm = min(1.0, (step + 1) / max(self.config.warmup_steps, 1))
-        return self.config.learning_rate * warm * (1 - 0.95 * min(step / max(total, 1), 1.0))
 
     def _low_precision(self) -> bool:
         """bfloat16 for products over the catalogue, where they are large enough to pay."""

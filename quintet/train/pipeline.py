@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib.metadata
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,7 +33,9 @@ from quintet.serve.trained import Trained
 from quintet.train.adapt import adapted
 from quintet.train.gates import fitted_calibration, fitted_fusion, validation_targets
 from quintet.train.loop import LoopConfig, OnStep, Outcome, Trainer
+from quintet.train.new_items import RehearsalConfig, fit_new_items, rehearsed
 from quintet.train.prepare import PreparedEvents, TrainingTables, build_model, prepared_orders
+from quintet.train.start import Start
 
 #: evidence whose weight the gates learn, with its settings
 DEFAULT_MEMORIES: dict[str, dict[str, Any]] = {
@@ -60,6 +63,7 @@ class TrainConfig(Config):
     model: ModelConfig = ModelConfig()
     loop: LoopConfig = LoopConfig()
     fusion: FusionConfig = FusionConfig()
+    rehearsal: RehearsalConfig = RehearsalConfig()
     memories: dict[str, dict[str, Any]] = DEFAULT_MEMORIES
     fusion_targets: int = 4000
     calibration_share: float = 0.2
@@ -83,6 +87,7 @@ def train(
     split: Split,
     config: TrainConfig | None = None,
     *,
+    start: Start | None = None,
     checkpoints: Path | None = None,
     on_step: OnStep | None = None,
     on_stage: Callable[[str], None] | None = None,
@@ -96,6 +101,7 @@ def train(
         encoded: the data set.
         split: of ``encoded.events``.
         config: settings.
+        start: what was pre-trained, if the content tower starts from there.
         checkpoints: folder for resumable checkpoints; none are kept without it.
         on_step: called after every training step.
         on_stage: called with the name of each stage as it starts.
@@ -110,13 +116,16 @@ def train(
         raise DataError("the split leaves no training event; give a longer log or another split")
     say("encoding attributes")
     tables, item_encoder, user_encoder = training_tables(encoded, split)
-    model, orders = prepared(tables, config)
+    hidden_I = rehearsed(tables, config.rehearsal, config.seed)
+    whole, tables = tables, tables.without(hidden_I)
+    model, orders = prepared(tables, config, start=start)
     data = orders[0]
     masked = masks_history(split.train)
     say("training")
     fuse, calibrate = validation_targets(
         split, config.calibration_share, config.fusion_targets, config.seed
     )
+    fuse = fuse[~hidden_I[split.events.item[fuse]]]
     trainer = Trainer(
         model,
         orders,
@@ -127,6 +136,8 @@ def train(
         on_step=on_step,
     )
     outcome = trainer.run()
+    if start is not None:
+        start.finish(model)
     say("counting memories")
     started = time.perf_counter()
     memories = fit_memories(config, tables)
@@ -135,10 +146,17 @@ def train(
     counted = time.perf_counter()
     say("fitting gates and calibration")
     fusion = fitted_fusion(evidence, split.events, fuse, config.fusion, mask_history=masked)
+    if hidden_I.any():
+        fit_new_items(fusion, evidence, split, hidden_I, fuse, config.rehearsal, config.seed)
+        memories = fit_memories(config, whole)
+        for name in model.tasks:
+            model.task(name).fit(whole.events, whole.items, whole.users)
+        count_I = whole.events.item_counts().astype(np.float32)
+        evidence = EvidenceBuilder(model, memories, data.item_inputs, data.user_inputs, count_I)
     calibration = fitted_calibration(evidence, fusion, split, calibrate)
     run = {
         "dataset": encoded.name,
-        "version": _version(),
+        "version": version(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "split": split.name,
         "seed": config.seed,
@@ -147,6 +165,7 @@ def train(
         "curves": outcome.curves,
         "best_epoch": outcome.best_epoch,
         "mask_history": masked,
+        "rehearsed items": int(hidden_I.sum()),
         "validation": {"ndcg@10 of the towers": max(outcome.best_score, 0.0)},
         "seconds": {
             "training": outcome.seconds,
@@ -161,8 +180,8 @@ def train(
         memories=memories,
         users=encoded.users,
         items=encoded.items,
-        item_table=_attributes(encoded.item_table, "item_id"),
-        user_table=_attributes(encoded.user_table, "user_id"),
+        item_table=attributes(encoded.item_table, "item_id"),
+        user_table=attributes(encoded.user_table, "user_id"),
         item_encoder=item_encoder,
         user_encoder=user_encoder,
         count_I=count_I,
@@ -173,12 +192,15 @@ def train(
 
 
 def prepared(
-    tables: TrainingTables, config: TrainConfig, shape: DataShape | None = None
+    tables: TrainingTables,
+    config: TrainConfig,
+    shape: DataShape | None = None,
+    start: Start | None = None,
 ) -> tuple[QuintetModel, list[PreparedEvents]]:
     """A model ready to train, of a given shape or its own; its events in one order or several."""
     device = pick_device(config.device)
     settings = adapted(config.model, tables.events)
-    model = build_model(tables, settings, config.seed, shape).to(device)
+    model = build_model(tables, settings, config.seed, shape, start).to(device)
     return model, prepared_orders(tables, model, device, config.loop.tie_orders, config.seed)
 
 
@@ -186,15 +208,15 @@ def training_tables(
     encoded: Encoded, split: Split
 ) -> tuple[TrainingTables, FeatureEncoder, FeatureEncoder]:
     """Training events with encoded attributes; statistics of attributes come from trained rows."""
-    item_table = _attributes(encoded.item_table, "item_id")
-    user_table = _attributes(encoded.user_table, "user_id")
+    item_table = attributes(encoded.item_table, "item_id")
+    user_table = attributes(encoded.user_table, "user_id")
     warm = warm_items(split.train)
     active = split.train.lengths > 0
     item_encoder = FeatureEncoder().fit(
-        item_table, _types(item_table, encoded.schema.items), fit_rows=warm
+        item_table, attribute_types(item_table, encoded.schema.items), fit_rows=warm
     )
     user_encoder = FeatureEncoder().fit(
-        user_table, _types(user_table, encoded.schema.users), fit_rows=active
+        user_table, attribute_types(user_table, encoded.schema.users), fit_rows=active
     )
     tables = TrainingTables(
         events=split.train,
@@ -207,11 +229,13 @@ def training_tables(
     return tables, item_encoder, user_encoder
 
 
-def _attributes(table: pa.Table, id_column: str) -> pa.Table:
+def attributes(table: pa.Table, id_column: str) -> pa.Table:
+    """The columns of an entity's table that say something of it."""
     return table.drop_columns([id_column]) if id_column in table.column_names else table
 
 
-def _types(table: pa.Table, declared: Mapping[str, str]) -> dict[str, str]:
+def attribute_types(table: pa.Table, declared: Mapping[str, str]) -> dict[str, str]:
+    """The type of every column: as declared, else inferred."""
     known = {name: kind for name, kind in declared.items() if name in table.column_names}
     return infer_types(table, "", known)
 
@@ -284,7 +308,6 @@ def _silent(_: str) -> None:
     return
 
 
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("quintet")
+def version() -> str:
+    """Of this package."""
+    return importlib.metadata.version("quintet")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from quintet.data.batch import SequenceBatch, Windows, collate, gap_buckets
 from quintet.data.features import FeatureTable
-from quintet.data.interactions import Floats, Interactions, Ints
+from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.data.states import state_before
 from quintet.nn.content import ContentEncoder, Inputs, to_device
 from quintet.nn.model import ModelConfig, QuintetModel
@@ -20,6 +20,7 @@ from quintet.nn.singular import leading
 from quintet.nn.tasks.base import Arrays, as_tensors
 from quintet.nn.tasks.interaction import Interaction
 from quintet.train.align import align_content
+from quintet.train.start import Start
 
 
 @dataclass(frozen=True)
@@ -42,39 +43,53 @@ class TrainingTables:
     scenarios: list[str]
     implies: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
+    def without(self, hidden_I: Mask) -> TrainingTables:
+        """The same without any event of the given items."""
+        if not hidden_I.any():
+            return self
+        return replace(self, events=self.events.select(~hidden_I[self.events.item]))
+
 
 def build_model(
-    tables: TrainingTables, config: ModelConfig, seed: int, shape: DataShape | None = None
+    tables: TrainingTables,
+    config: ModelConfig,
+    seed: int,
+    shape: DataShape | None = None,
+    start: Start | None = None,
 ) -> QuintetModel:
     """A model shaped by the data, its counted parts fitted and its weights drawn from ``seed``.
 
-    ``shape`` is that of a model whose weights are taken over; read off the tables when absent.
+    ``shape`` is that of a model whose weights are taken over; read off the tables when absent. With
+    a ``start`` the content tower is what was pre-trained.
     """
     torch.manual_seed(seed)
     if shape is None:
         shape = describe(
             tables.events, tables.items, tables.users, tables.behaviours, tables.scenarios
         )
+    if start is None:
+        item_encoder = ContentEncoder.fitted(tables.items, config.width, config.modalities)
+    else:
+        item_encoder = start.encoder(tables.items, config.modalities)
     model = QuintetModel(
-        shape,
-        config,
-        ContentEncoder.fitted(tables.items, config.width, config.modalities),
-        ContentEncoder.fitted(tables.users, config.width),
+        shape, config, item_encoder, ContentEncoder.fitted(tables.users, config.width)
     )
     model.warm_I = torch.from_numpy(warm_items(tables.events))
     start_ID = cooccurrence_vectors(tables.events, config.width)
     if start_ID is not None:
         with torch.no_grad():
             model.embedding_ID.copy_(torch.from_numpy(start_ID))
-        if model.item_encoder is not None:
-            inputs = model.item_encoder.prepare(tables.items)
+        if item_encoder is not None and start is None:
+            inputs = item_encoder.prepare(tables.items)
             count_I = tables.events.item_counts().astype(np.float32)
-            align_content(model.item_encoder, inputs, start_ID, count_I)
+            align_content(item_encoder, inputs, start_ID, count_I)
     for name in model.tasks:
         task = model.task(name)
         if isinstance(task, Interaction):
             task.set_implies(tables.implies)
         task.fit(tables.events, tables.items, tables.users)
+    if start is not None:
+        start.into(model)
     return model
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from quintet.data.features import CategoryColumn, FeatureTable
 from quintet.data.interactions import Interactions
 from quintet.errors import DataError, NotFittedError
 from quintet.memory import content_neighbours as module
-from quintet.memory.content_neighbours import ContentNeighbours
+from quintet.memory.content_neighbours import ContentNeighbours, nearest
 
 from .logs import WORDS, log, logs, random_texts
 
@@ -155,3 +157,15 @@ def test_catalogues_without_words_are_refused() -> None:
         ContentNeighbours().fit(events, table(["", ""]))
     with pytest.raises(NotFittedError):
         ContentNeighbours().add_items(table(TITLES))
+
+
+def test_reading_a_few_items_anew_equals_reading_all() -> None:
+    titles = [f"{kind} {thing}" for kind in ("red", "blue", "green") for thing in "abcdefgh"]
+    events = log([0], n_items=len(titles))
+    memory = ContentNeighbours().fit(events, table(titles))
+    changed = ["green a", *titles[1:], "blue h", "red"]
+    few = copy.copy(memory).add_items(table(changed))
+    vectors = few._vectors
+    np.testing.assert_allclose(few._matrix.toarray(), nearest(vectors, 300).toarray(), atol=1e-6)
+    histories = log([0, 5], n_items=len(changed))
+    assert memory.score(histories)[0, -1] == 0, "the memory that was copied stays as it was"

@@ -31,6 +31,8 @@ class Modality(nn.Module, ABC):
     name: ClassVar[str]
     #: whether it is used wherever it applies; else only where the model's settings name it
     by_default: ClassVar[bool] = True
+    #: whether it reads texts, whose words mean the same in any catalogue
+    transfers: ClassVar[bool] = False
 
     class Config(BaseConfig):
         """Settings of the modality."""

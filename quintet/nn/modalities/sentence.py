@@ -30,6 +30,7 @@ class Sentence(Modality):
 
     name = "sentence"
     by_default: ClassVar[bool] = False
+    transfers: ClassVar[bool] = True
 
     def __init__(self, width: int, config: Modality.Config | None = None) -> None:
         super().__init__(width, config)

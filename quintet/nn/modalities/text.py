@@ -9,7 +9,7 @@ as a word.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ class Text(Modality):
     """All text columns joined, as a standardised latent semantic vector."""
 
     name = "text"
+    transfers: ClassVar[bool] = True
 
     class Config(Modality.Config):
         """Settings of the text encoder."""

@@ -1,0 +1,1 @@
+"""Transfer from one data set to another: ``python -m benchmarks.transfer --help``."""

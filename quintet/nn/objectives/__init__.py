@@ -1,0 +1,1 @@
+"""Objectives of self-supervised pre-training: one file an objective."""

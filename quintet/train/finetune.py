@@ -1,0 +1,235 @@
+"""Fine-tuning of what was pre-trained, and the guard that refuses a transfer that hurts.
+
+``scratch`` is an ordinary training. The guard trains every mode on the same events, measures each on
+the same validation targets with gates that did not see them, and keeps the best. Where nothing beats
+scratch, scratch is what it gives.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from quintet.config import Config, tunable
+from quintet.data.encode import Encoded
+from quintet.data.interactions import Floats, seeded_hash
+from quintet.data.split import Split
+from quintet.errors import DataError
+from quintet.metrics import RankingMetrics, bootstrap_mean, paired_bootstrap
+from quintet.serve.scorer import Scorer
+from quintet.train.gates import fitted_fusion, validation_targets
+from quintet.train.loop import OnStep
+from quintet.train.pipeline import Fitted, TrainConfig, masks_history, train
+from quintet.train.pretrained import Pretrained
+from quintet.train.start import Start
+
+Mode = Literal["scratch", "frozen", "adapter", "full"]
+MODES: tuple[Mode, ...] = ("scratch", "frozen", "adapter", "full")
+AUTO = "auto"
+METRIC = "ndcg@10"
+#: settings of the network that what was pre-trained decides
+DECIDED = ("width", "longest", "backbone", "backbone_settings", "tower_settings")
+
+
+class FinetuneConfig(Config):
+    """Settings of fine-tuning.
+
+    Attributes:
+        train: of the training in every mode.
+        rank: of the adapters.
+        rates: by mode, what the learning rate is multiplied with.
+        certain: whether the guard keeps a transfer only if the interval of its gain lies above 0.
+    """
+
+    train: TrainConfig = TrainConfig()
+    rank: int = tunable(8, choices=[4, 8, 16], description="of the adapters")
+    rates: dict[Mode, float] = {"scratch": 1.0, "frozen": 1.0, "adapter": 1.0, "full": 0.5}
+    certain: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the guard found.
+
+    Attributes:
+        kept: the mode whose model is given.
+        message: why, for people.
+        modes: by mode: the metric with its interval, the gain over scratch with its interval, the
+            epochs and seconds of training, and the seconds to the best validation of scratch.
+        targets: validation targets that the modes were compared on.
+    """
+
+    kept: Mode
+    message: str
+    modes: dict[str, dict[str, Any]]
+    targets: int
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """The model that the guard kept, all that were trained, and the verdict."""
+
+    fitted: Fitted
+    trained: dict[Mode, Fitted]
+    verdict: Verdict
+
+
+def finetune(
+    pretrained: Pretrained,
+    encoded: Encoded,
+    split: Split,
+    config: FinetuneConfig | None = None,
+    mode: Mode = "full",
+    *,
+    on_step: OnStep | None = None,
+    on_stage: Callable[[str], None] | None = None,
+) -> Fitted:
+    """Train on a data set, starting from what was pre-trained.
+
+    Args:
+        pretrained: encoder and tower.
+        encoded: the data set.
+        split: of ``encoded.events``.
+        config: settings.
+        mode: ``frozen`` learns what stands on the tower and leaves the tower; ``adapter`` learns
+            low-rank changes of it; ``full`` all of it; ``scratch`` starts from nothing.
+        on_step: called after every training step.
+        on_stage: called with the name of each stage as it starts.
+
+    Raises:
+        DataError: the catalogue has nothing that the pre-trained encoder reads.
+    """
+    config = config if config is not None else FinetuneConfig()
+    settings = config.train
+    rate = settings.loop.learning_rate * config.rates.get(mode, 1.0)
+    loop = settings.loop.model_copy(update={"learning_rate": rate})
+    decided = {name: getattr(pretrained.config, name) for name in DECIDED}
+    model = settings.model.model_copy(update=decided if mode != "scratch" else {})
+    settings = settings.model_copy(update={"loop": loop, "model": model})
+    start = None if mode == "scratch" else Start(pretrained, mode, config.rank)
+    fitted = train(encoded, split, settings, start=start, on_step=on_step, on_stage=on_stage)
+    fitted.trained.run |= {"finetuned": {"mode": mode, "from": pretrained.run}}
+    return fitted
+
+
+def guarded(
+    pretrained: Pretrained,
+    encoded: Encoded,
+    split: Split,
+    config: FinetuneConfig | None = None,
+    modes: Sequence[Mode] = MODES,
+    *,
+    on_step: OnStep | None = None,
+    on_stage: Callable[[str], None] | None = None,
+) -> Guarded:
+    """Fine-tune in every mode and keep what validation finds best; scratch where nothing beats it.
+
+    Raises:
+        DataError: the split has no validation targets, or the catalogue nothing to read.
+    """
+    config = config if config is not None else FinetuneConfig()
+    say = on_stage if on_stage is not None else (lambda _: None)
+    trained: dict[Mode, Fitted] = {}
+    values: dict[Mode, Floats] = {}
+    seconds: dict[Mode, float] = {}
+    for mode in dict.fromkeys(("scratch", *modes)):
+        say(f"mode {mode}")
+        started = time.perf_counter()
+        trained[mode] = finetune(
+            pretrained, encoded, split, config, mode, on_step=on_step, on_stage=on_stage
+        )
+        seconds[mode] = time.perf_counter() - started
+        values[mode] = held_out_values(trained[mode], split, config.train)
+    verdict = judged(values, trained, seconds, certain=config.certain)
+    fitted = trained[verdict.kept]
+    fitted.trained.run |= {"guard": {"message": verdict.message, "modes": verdict.modes}}
+    return Guarded(fitted, trained, verdict)
+
+
+def held_out_values(fitted: Fitted, split: Split, config: TrainConfig) -> Floats:
+    """[N] NDCG@10 of every validation target, by gates fitted on the other half of the targets.
+
+    Raises:
+        DataError: there are fewer than two targets.
+    """
+    rows, _ = validation_targets(
+        split, config.calibration_share, config.fusion_targets, config.seed
+    )
+    if len(rows) < 2:
+        raise DataError(
+            f"{len(rows)} validation target(s): the modes cannot be compared; "
+            "give more labelled users, or name one mode"
+        )
+    scorer, events = fitted.trained.scorer, split.events
+    masked = masks_history(split.train)
+    half = np.argsort(np.argsort(seeded_hash(rows, config.seed + 2), kind="stable")) % 2
+    value_N = np.zeros(len(rows), np.float32)
+    for fold in (0, 1):
+        fusion = fitted_fusion(
+            scorer.evidence, events, rows[half != fold], config.fusion, mask_history=masked
+        )
+        own = np.flatnonzero(half == fold)
+        ranked = Scorer(scorer.evidence, fusion, scorer.calibration).rank(
+            events.before(rows[own]), 10, mask_history=masked
+        )
+        metrics = RankingMetrics(ks=(10,)).compute(ranked.items_BK, events.item[rows[own]])
+        value_N[own] = metrics[METRIC]
+    return value_N
+
+
+def judged(
+    values: dict[Mode, Floats],
+    trained: dict[Mode, Fitted],
+    seconds: dict[Mode, float],
+    *,
+    certain: bool,
+) -> Verdict:
+    """The verdict on values [N] of the same targets by mode."""
+    modes: dict[str, dict[str, Any]] = {}
+    goal = trained["scratch"].outcome.best_score
+    for mode, value_N in values.items():
+        pair = paired_bootstrap(value_N, values["scratch"])
+        modes[mode] = {
+            METRIC: vars(bootstrap_mean(value_N)),
+            "gain": vars(pair),
+            "epochs": len(trained[mode].outcome.curves.get("loss", [])),
+            "seconds": seconds[mode],
+            "training seconds": trained[mode].outcome.seconds,
+            "seconds to scratch's best": reached_after(trained[mode], goal),
+        }
+    best = max(values, key=lambda mode: float(values[mode].mean()))
+    gain = modes[best]["gain"]
+    span = f"{_percent(gain['relative'])} [{_percent(gain['relative_low'])}, {_percent(gain['relative_high'])}]"
+    targets = len(values["scratch"])
+    if best == "scratch":
+        worst = "; ".join(
+            f"{mode} {_percent(own['gain']['relative'])}"
+            for mode, own in modes.items()
+            if mode != best
+        )
+        message = f"transfer hurts here ({worst} against scratch): trained from scratch instead"
+        return Verdict("scratch", message, modes, targets)
+    if certain and not gain["low"] > 0:
+        message = f"the gain of {best}, {span}, is not certain: trained from scratch instead"
+        return Verdict("scratch", message, modes, targets)
+    sure = "" if gain["low"] > 0 else "; the interval holds 0, so that it may be chance"
+    return Verdict(best, f"{best} gains {span} over scratch{sure}", modes, targets)
+
+
+def reached_after(fitted: Fitted, goal: float) -> float | None:
+    """Seconds of training after which the towers' validation was at ``goal``; None: never."""
+    outcome = fitted.outcome
+    epochs = max(len(outcome.curves.get("loss", [])), 1)
+    for epoch, value in outcome.curves.get("validation", []):
+        if value >= goal:
+            return outcome.seconds * epoch / epochs
+    return None
+
+
+def _percent(share: float) -> str:
+    return "n/a" if math.isnan(share) else f"{share:+.1%}"
