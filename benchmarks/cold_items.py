@@ -1,11 +1,11 @@
 """``python -m benchmarks.cold_items``: are items that nobody met yet found by who wants them?
 
-A tenth of the items is taken out of the log, the catalogue and every statistic; the model is trained
-on the rest, then the items are added to it with their attributes alone, with no refit. For the users
-whose newest event is on one of them: Recall@20 over the full catalogue, and among the new items only,
-against neighbours on the same text vectors (the mean of the history's). For the users whose newest
-event is on a known item: NDCG@10 with the new items in the race, against the same training without
-any provision for new items. Leaves ``results.json`` and a plot in ``--out``.
+A tenth of the items is taken out of the log, the catalogue and every statistic; the model is
+trained on the rest, then the items are added to it with their attributes alone, with no refit. For
+the users whose newest event is on one of them: Recall@20 over the full catalogue, and among the new
+items only, against neighbours on the same text vectors (the mean of the history's). For the users
+whose newest event is on a known item: NDCG@10 with the new items in the race, against the same
+training without any provision for new items. Leaves ``results.json`` and a plot in ``--out``.
 """
 
 from __future__ import annotations

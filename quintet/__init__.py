@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from quintet.data.frames import Catalogue, EventLog, Relations, Users
     from quintet.data.sources.base import open_dataset
-    from quintet.estimator import Quintet, load
+    from quintet.estimator import Quintet, load, pretrain
 
 _PUBLIC = {
     "Quintet": "quintet.estimator",
@@ -30,6 +30,7 @@ _PUBLIC = {
     "Relations": "quintet.data.frames",
     "open_dataset": "quintet.data.sources.base",
     "load": "quintet.estimator",
+    "pretrain": "quintet.estimator",
 }
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Users",
     "load",
     "open_dataset",
+    "pretrain",
 ]
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from quintet.data.encode import Encoded
     from quintet.data.split import Split
     from quintet.serve.recommender import Recommendation, Recommender
-    from quintet.train.pipeline import TrainConfig
+    from quintet.train.finetune import Verdict
+    from quintet.train.pipeline import Fitted, TrainConfig
+    from quintet.train.pretrained import Pretrained
 
 
 class Quintet:
@@ -39,6 +41,7 @@ class Quintet:
         self._recommender: Recommender | None = None
         self._encoded: Encoded | None = None
         self._split: Split | None = None
+        self.verdict_: Verdict | None = None
 
     def __repr__(self) -> str:
         state = "not fitted" if self._recommender is None else "fitted"
@@ -79,20 +82,78 @@ class Quintet:
         Raises:
             DataError: the log cannot be used as given; names the row or column and the remedy.
         """
-        from quintet.data.dataset import Dataset, join
         from quintet.data.split import leave_one_out
-        from quintet.serve.recommender import Recommender
         from quintet.train.pipeline import train
         from quintet.train.progress import progress_bar
 
-        dataset = log if isinstance(log, Dataset) else join(log, items, users, relations, schema)
-        encoded = self._prepare(dataset)
+        encoded = self._encode(log, items, users, relations, schema)
         split = leave_one_out(encoded.events)
         with progress_bar(progress) as (on_step, on_stage):
             fitted = train(encoded, split, self.config, on_step=on_step, on_stage=on_stage)
+        return self._keep(encoded, split, fitted)
+
+    def finetune(
+        self,
+        start: str | Path | Pretrained,
+        log: Any,
+        items: Any = None,
+        users: Any = None,
+        relations: Any = None,
+        *,
+        schema: Any = None,
+        mode: str = "auto",
+        label_share: float = 1.0,
+        progress: bool = False,
+    ) -> Self:
+        """Train as :meth:`fit` does, from what was pre-trained: see :func:`quintet.pretrain`.
+
+        Args:
+            start: what was pre-trained, its folder, or the bundle of another model.
+            log: as for :meth:`fit`, like the tables after it.
+            items: the catalogue; what was pre-trained reads its texts.
+            users: the users' attributes.
+            relations: edges between users or items.
+            schema: behaviours, scenarios and column types.
+            mode: ``frozen``, ``adapter``, ``full``, ``scratch``, or ``auto``: all of them, compared
+                on validation, with scratch where transfer hurts. ``verdict_`` says what was found.
+            label_share: share of the users that is learned from.
+            progress: whether to show a bar.
+
+        Raises:
+            DataError: the log cannot be used as given, or has no text to read.
+            BundleError: there is no bundle at ``start``, or it has nothing that transfers.
+            ConfigError: there is no such mode.
+        """
+        from quintet.data.split import few_labels, leave_one_out
+        from quintet.train.finetune import FinetuneConfig, by_mode
+        from quintet.train.pretrained import Pretrained
+        from quintet.train.progress import progress_bar
+
+        pretrained = start if isinstance(start, Pretrained) else Pretrained.load(start)
+        encoded = self._encode(log, items, users, relations, schema)
+        split = leave_one_out(encoded.events)
+        if label_share < 1:
+            split = few_labels(split, label_share, self.config.seed)
+        config = FinetuneConfig(train=self.config)
+        with progress_bar(progress) as (on_step, on_stage):
+            fitted, self.verdict_ = by_mode(
+                pretrained, encoded, split, config, mode, on_step=on_step, on_stage=on_stage
+            )
+        return self._keep(encoded, split, fitted)
+
+    def _keep(self, encoded: Encoded, split: Split, fitted: Fitted) -> Self:
+        from quintet.serve.recommender import Recommender
+
         self._encoded, self._split = encoded, split
         self._recommender = Recommender(fitted.trained)
         return self
+
+    def _encode(self, log: Any, items: Any, users: Any, relations: Any, schema: Any) -> Encoded:
+        from quintet.data.dataset import Dataset, join
+
+        return self._prepare(
+            log if isinstance(log, Dataset) else join(log, items, users, relations, schema)
+        )
 
     def _prepare(self, dataset: Dataset) -> Encoded:
         from quintet.data.clean import clean
@@ -172,3 +233,32 @@ def load(folder: str | Path, device: str = "cpu") -> Quintet:
     model = Quintet()
     model._recommender = Recommender.load(folder, device)
     return model
+
+
+def pretrain(*logs: Any, progress: bool = False, **settings: Any) -> Pretrained:
+    """Learn from unlabelled histories what :meth:`Quintet.finetune` can start from.
+
+    Every log is a domain of its own; what their items have in common is words::
+
+        start = quintet.pretrain(shop, films, objectives={"causal": {}, "contrast": {}})
+        start.save("start")
+
+    Args:
+        logs: data sets (:func:`quintet.open_dataset`) whose catalogues have texts.
+        progress: whether to show a bar.
+        settings: by dotted groups, as for :class:`Quintet`; see ``PretrainConfig``.
+
+    Raises:
+        DataError: there is no data set, or a catalogue has no text.
+        ConfigError: a setting is unknown or out of range.
+    """
+    from quintet.data.clean import clean
+    from quintet.data.encode import encode
+    from quintet.train.pretrain import PretrainConfig
+    from quintet.train.pretrain import pretrain as run
+    from quintet.train.progress import progress_bar
+
+    config = build(PretrainConfig, settings, "pretrain")
+    domains = [encode(clean(dataset)[0], tie_seed=config.seed) for dataset in logs]
+    with progress_bar(progress) as (on_step, _):
+        return run(domains, config, on_step=on_step)

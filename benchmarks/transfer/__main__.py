@@ -23,7 +23,14 @@ from rich.table import Table
 
 from benchmarks.accuracy.data import FOLDER
 from benchmarks.transfer.data import read_texts, some_targets
-from benchmarks.transfer.few_labels import METRIC, Cell, measure, tuned_rates
+from benchmarks.transfer.few_labels import (
+    METRIC,
+    REACHED,
+    REACHED_DRAWS,
+    Cell,
+    measure,
+    tuned_rates,
+)
 from benchmarks.transfer.picture import draw
 from quintet.train.loop import LoopConfig
 from quintet.train.measure import environment
@@ -174,15 +181,14 @@ def table(share: str, own: dict[str, Any]) -> Table:
         shown.add_column(heading, justify="left" if heading == "row" else "right")
     for row, figures in own["rows"].items():
         gain, value = figures["over scratch"], figures[METRIC]
-        reached = figures["seconds to scratch's best"]
+        low, middle, high = (f"{gain[f'relative{end}']:+.1%}" for end in ("_low", "", "_high"))
+        reached, how_often = figures[REACHED], figures[REACHED_DRAWS]
         shown.add_row(
             row,
             f"{value['mean']:.4f} [dim]{value['low']:.4f} to {value['high']:.4f}[/]",
-            f"{gain['relative']:+.1%} [dim]{gain['relative_low']:+.1%} to {gain['relative_high']:+.1%}[/]",
+            f"{middle} [dim]{low} to {high}[/]",
             f"{figures['training seconds']:.0f}",
-            "never"
-            if reached is None
-            else f"{reached:.0f} ({figures['draws that reached scratch' + chr(39) + 's best']})",
+            "never" if reached is None else f"{reached:.0f} ({how_often} draws)",
         )
     return shown
 

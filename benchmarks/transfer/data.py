@@ -1,4 +1,4 @@
-"""Data sets of the transfer benchmark: every catalogue with one text field, the same on all sides."""
+"""Data sets of the transfer benchmark: catalogues with one text field, the same on all sides."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pyarrow as pa
 from benchmarks.accuracy.data import Asked, read
 from quintet.data.encode import Encoded
 from quintet.data.interactions import seeded_hash
-from quintet.data.schema import DataSchema
 from quintet.data.split import Part, Split
 from quintet.errors import DataError
 
@@ -43,7 +42,7 @@ def read_texts(name: str, folder: Path, columns: tuple[str, ...] = ()) -> tuple[
             TEXT: [words(row) for row in encoded.item_table.select(wanted).to_pylist()],
         }
     )
-    schema = DataSchema(items={TEXT: "text"})
+    schema = encoded.schema.model_copy(update={"items": {TEXT: "text"}})
     return replace(encoded, item_table=table, schema=schema), split
 
 

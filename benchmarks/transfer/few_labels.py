@@ -26,6 +26,8 @@ from quintet.train.pipeline import Fitted, TrainConfig
 from quintet.train.pretrained import Pretrained
 
 METRIC = "ndcg@10"
+REACHED = "seconds to scratch's best"
+REACHED_DRAWS = "draws that reached scratch's best"
 MOVED: tuple[Mode, ...] = ("frozen", "adapter", "full")
 #: learning rates that every mode may choose from, on draws that are not published
 RATES = (1e-3, 3e-3)
@@ -79,8 +81,8 @@ class Cell:
                     )
                 ),
                 "training seconds": float(np.mean(self.seconds[row])),
-                "seconds to scratch's best": _mean(reached),
-                "draws that reached scratch's best": int(np.isfinite(reached).sum()),
+                REACHED: _mean(reached),
+                REACHED_DRAWS: int(np.isfinite(reached).sum()),
                 "learning rate": self.rates.get(row),
             }
         return rows

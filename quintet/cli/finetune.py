@@ -94,8 +94,7 @@ def finetune(
     """
     from quintet.cli.opening import build_config
     from quintet.data.split import few_labels
-    from quintet.train.finetune import FinetuneConfig, guarded
-    from quintet.train.finetune import finetune as run_finetuning
+    from quintet.train.finetune import FinetuneConfig, by_mode
     from quintet.train.pretrained import Pretrained
 
     chosen = build_config(setting_values(config, overrides, device=device, seed=seed))
@@ -108,15 +107,10 @@ def finetune(
     if label_share < 1:
         split = few_labels(split, label_share, chosen.seed)
     tuned = FinetuneConfig(train=chosen)
-    verdict: Verdict | None = None
     with progress() as (on_step, on_stage):
-        if mode is How.AUTO:
-            found = guarded(pretrained, encoded, split, tuned, on_step=on_step, on_stage=on_stage)
-            fitted, verdict = found.fitted, found.verdict
-        else:
-            fitted = run_finetuning(
-                pretrained, encoded, split, tuned, mode.value, on_step=on_step, on_stage=on_stage
-            )
+        fitted, verdict = by_mode(
+            pretrained, encoded, split, tuned, mode.value, on_step=on_step, on_stage=on_stage
+        )
     command = shlex.join(["quintet", *(context.find_root().obj or [])])
     fitted.trained.run |= {"config": chosen.model_dump(mode="json"), "command": command}
     fitted.trained.save(out)

@@ -23,7 +23,7 @@ from quintet.cli.train import progress
 
 EXAMPLES = examples(
     "quintet pretrain shop.toml --out start",
-    "quintet pretrain books.toml films.toml --out start --objective causal --objective contrast=0.2",
+    "quintet pretrain a.toml b.toml --out start --objective causal --objective contrast=0.2",
     "quintet pretrain shop.toml --out start --backbone bidirectional --objective masked",
 )
 

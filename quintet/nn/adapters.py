@@ -1,8 +1,9 @@
 """Low-rank adapters: a few parameters beside frozen weights, folded in when they are learned.
 
-``W + (alpha / rank) · B A`` with A [rank, in] and B [out, rank] (LoRA: Hu et al., ICLR 2022, section
-4.1). B starts at zero, so that the network starts as it was. After :func:`fold` nothing tells the
-network from one that was trained whole: a bundle needs no other format, and an answer no more time.
+``W + (alpha / rank) · B A`` with A [rank, in] and B [out, rank] (LoRA: Hu et al., ICLR 2022,
+section 4.1). B starts at zero, so that the network starts as it was. After :func:`fold` nothing
+tells the network from one that was trained whole: a bundle needs no other format, and an answer no
+more time.
 """
 
 from __future__ import annotations

@@ -1,25 +1,26 @@
 """Fine-tuning of what was pre-trained, and the guard that refuses a transfer that hurts.
 
-``scratch`` is an ordinary training. The guard trains every mode on the same events, measures each on
-the same validation targets with gates that did not see them, and keeps the best. Where nothing beats
-scratch, scratch is what it gives.
+``scratch`` is an ordinary training. The guard trains every mode on the same events, measures each
+on the same validation targets with gates that did not see them, and keeps the best. Where nothing
+beats scratch, scratch is what it gives.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from quintet.config import Config, tunable
 from quintet.data.encode import Encoded
 from quintet.data.interactions import Floats, seeded_hash
 from quintet.data.split import Split
-from quintet.errors import DataError
+from quintet.errors import ConfigError, DataError
 from quintet.metrics import RankingMetrics, bootstrap_mean, paired_bootstrap
 from quintet.serve.scorer import Scorer
 from quintet.train.gates import fitted_fusion, validation_targets
@@ -42,13 +43,13 @@ class FinetuneConfig(Config):
     Attributes:
         train: of the training in every mode.
         rank: of the adapters.
-        rates: by mode, what the learning rate is multiplied with.
+        rates: by mode, what the learning rate is multiplied with; 1 where nothing is said.
         certain: whether the guard keeps a transfer only if the interval of its gain lies above 0.
     """
 
     train: TrainConfig = TrainConfig()
     rank: int = tunable(8, choices=[4, 8, 16], description="of the adapters")
-    rates: dict[Mode, float] = {"scratch": 1.0, "frozen": 1.0, "adapter": 1.0, "full": 0.5}
+    rates: dict[Mode, float] = Field(default_factory=lambda: {"full": 0.5})
     certain: bool = False
 
 
@@ -66,7 +67,7 @@ class Verdict:
 
     kept: Mode
     message: str
-    modes: dict[str, dict[str, Any]]
+    modes: dict[Mode, dict[str, Any]]
     targets: int
 
 
@@ -151,6 +152,34 @@ def guarded(
     return Guarded(fitted, trained, verdict)
 
 
+def by_mode(
+    pretrained: Pretrained,
+    encoded: Encoded,
+    split: Split,
+    config: FinetuneConfig,
+    mode: str,
+    *,
+    on_step: OnStep | None = None,
+    on_stage: Callable[[str], None] | None = None,
+) -> tuple[Fitted, Verdict | None]:
+    """The model of one mode, or of ``auto`` with the guard's verdict.
+
+    Raises:
+        ConfigError: there is no such mode.
+        DataError: as :func:`finetune` and :func:`guarded`.
+    """
+    if mode == AUTO:
+        found = guarded(pretrained, encoded, split, config, on_step=on_step, on_stage=on_stage)
+        return found.fitted, found.verdict
+    if mode not in MODES:
+        raise ConfigError(f"unknown mode {mode!r}; choose one of: {', '.join(MODES)}, {AUTO}")
+    chosen = MODES[MODES.index(mode)]
+    fitted = finetune(
+        pretrained, encoded, split, config, chosen, on_step=on_step, on_stage=on_stage
+    )
+    return fitted, None
+
+
 def held_out_values(fitted: Fitted, split: Split, config: TrainConfig) -> Floats:
     """[N] NDCG@10 of every validation target, by gates fitted on the other half of the targets.
 
@@ -190,7 +219,7 @@ def judged(
     certain: bool,
 ) -> Verdict:
     """The verdict on values [N] of the same targets by mode."""
-    modes: dict[str, dict[str, Any]] = {}
+    modes: dict[Mode, dict[str, Any]] = {}
     goal = trained["scratch"].outcome.best_score
     for mode, value_N in values.items():
         pair = paired_bootstrap(value_N, values["scratch"])
@@ -202,23 +231,30 @@ def judged(
             "training seconds": trained[mode].outcome.seconds,
             "seconds to scratch's best": reached_after(trained[mode], goal),
         }
-    best = max(values, key=lambda mode: float(values[mode].mean()))
+    kept, message = _decided(modes, certain)
+    return Verdict(kept, message, modes, len(values["scratch"]))
+
+
+def _decided(modes: Mapping[Mode, Mapping[str, Any]], certain: bool) -> tuple[Mode, str]:
+    """Which mode is kept, and why, in words."""
+    best = max(modes, key=lambda mode: float(modes[mode][METRIC]["mean"]))
     gain = modes[best]["gain"]
-    span = f"{_percent(gain['relative'])} [{_percent(gain['relative_low'])}, {_percent(gain['relative_high'])}]"
-    targets = len(values["scratch"])
     if best == "scratch":
-        worst = "; ".join(
+        others = "; ".join(
             f"{mode} {_percent(own['gain']['relative'])}"
             for mode, own in modes.items()
             if mode != best
         )
-        message = f"transfer hurts here ({worst} against scratch): trained from scratch instead"
-        return Verdict("scratch", message, modes, targets)
-    if certain and not gain["low"] > 0:
-        message = f"the gain of {best}, {span}, is not certain: trained from scratch instead"
-        return Verdict("scratch", message, modes, targets)
-    sure = "" if gain["low"] > 0 else "; the interval holds 0, so that it may be chance"
-    return Verdict(best, f"{best} gains {span} over scratch{sure}", modes, targets)
+        said = f"transfer hurts here ({others} against scratch): trained from scratch instead"
+        return "scratch", said
+    low, middle, high = (_percent(gain[f"relative{end}"]) for end in ("_low", "", "_high"))
+    if gain["low"] > 0:
+        return best, f"{best} gains {middle} [{low}, {high}] over scratch"
+    if certain:
+        said = f"the gain of {best}, {middle} [{low}, {high}], is not certain"
+        return "scratch", f"{said}: trained from scratch instead"
+    chance = "the interval holds 0, so that it may be chance"
+    return best, f"{best} gains {middle} [{low}, {high}] over scratch; {chance}"
 
 
 def reached_after(fitted: Fitted, goal: float) -> float | None:

@@ -127,8 +127,8 @@ def _domain(encoded: Encoded, behaviours: Sequence[str]) -> Domain:
     items = features.transform(table)
     if not any(any(column) for column in items.texts.values()):
         raise DataError(
-            f"data set {encoded.name!r}: its catalogue has no text, which is what one domain has in "
-            "common with another; give a table of items with a title"
+            f"data set {encoded.name!r}: its catalogue has no text, which is what one domain has "
+            "in common with another; give a table of items with a title"
         )
     shared = np.array([behaviours.index(name) for name in encoded.behaviours], np.int64)
     events = replace(
@@ -188,7 +188,7 @@ class PretrainNetwork(nn.Module):
         for name in self.objectives:
             if self._objective(name).needs_both_ways and self.tower.backbone.causal:
                 raise ConfigError(
-                    f"objective {name!r} hides events from what stands behind them too, and backbone "
+                    f"objective {name!r} reads what stands behind an event, and backbone "
                     f"{config.model.backbone!r} only looks back; use --backbone bidirectional"
                 )
         wants_identity = any(self._objective(name).needs_identity for name in self.objectives)
@@ -306,8 +306,8 @@ class PretrainNetwork(nn.Module):
                 self._losses(place, domain.held_out, windows.take(index))
                 for index in length_bucketed(windows, self.config.loop.tokens_per_batch, None)
             ]
-            for name in found:
-                found[name].extend(float(part[name]) / len(parts) for part in parts)
+            for name, values in found.items():
+                values.extend(float(part[name]) / len(parts) for part in parts)
         return {name: sum(values) / len(self.domains) for name, values in found.items()}
 
 

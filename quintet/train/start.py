@@ -1,7 +1,7 @@
 """Where a training starts from when something was pre-trained: what is taken over, what may move.
 
-The pre-trained encoder and tower become the content tower. Everything else (identity vectors, tasks,
-memories, gates) belongs to the new data set and is learned there in every mode.
+The pre-trained encoder and tower become the content tower. Everything else (identity vectors,
+tasks, memories, gates) belongs to the new data set and is learned there in every mode.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def test_what_comes_next_says_nothing_to_the_causal_states() -> None:
 def test_a_hidden_event_is_foretold_from_both_sides() -> None:
     """The state of a hidden place depends on what stands behind it, and not on what it hides."""
     step = step_of("bidirectional", [1])
-    token_1LD, time_1L = step.tower.tokens(step.batch, step.table_JD, None)
+    token_1LD, time_1L = step.tower.tokens(step.batch, step.read_by(), None)
     hidden = token_1LD.detach().clone()
     hidden[0, 5] = step.tower.mask_D
     state = step.tower.backbone(hidden, step.batch.length_B + 1, time_1L)[0, 5]

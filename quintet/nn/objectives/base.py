@@ -44,8 +44,7 @@ class PretrainStep:
     warm_I: Tensor
     low_precision: bool
 
-    @property
-    def table_JD(self) -> Tensor:
+    def read_by(self) -> Tensor:
         """[I + 1, D] the vectors that events are read by; the last row is padding."""
         vector_ID = self.items.vector_ID
         return torch.cat([vector_ID, vector_ID.new_zeros(1, vector_ID.shape[1])])
@@ -54,7 +53,7 @@ class PretrainStep:
         """[N, D] the states before the given events, and [N] the items of those events."""
         row_N, seen_N = positions_BL.nonzero(as_tuple=True)
         shorter = self.batch.without_last()
-        state_ND: Tensor = self.tower(shorter, self.table_JD, None, row_N, seen_N)
+        state_ND: Tensor = self.tower(shorter, self.read_by(), None, row_N, seen_N)
         return state_ND, self.batch.item_BL[row_N, seen_N]
 
 

@@ -52,5 +52,5 @@ class Contrast(Objective):
     @staticmethod
     def _state(step: PretrainStep, piece: SequenceBatch) -> Tensor:
         rows = torch.arange(len(piece.length_B), device=piece.length_B.device)
-        state_BD: Tensor = step.tower(piece, step.table_JD, None, rows, piece.length_B)
+        state_BD: Tensor = step.tower(piece, step.read_by(), None, rows, piece.length_B)
         return state_BD

@@ -31,7 +31,7 @@ class Masked(Objective):
         """See :meth:`Objective.loss`."""
         batch, tower = step.batch, step.tower
         hidden_BL = drawn(batch.length_B, batch.item_BL.shape[1], self.config.share)
-        token_BLD, time_BL = tower.tokens(batch, step.table_JD, None)
+        token_BLD, time_BL = tower.tokens(batch, step.read_by(), None)
         event_BLD = torch.where(hidden_BL[..., None], tower.mask_D, token_BLD[:, 1:])
         token_BLD = torch.cat([token_BLD[:, :1], event_BLD], dim=1)
         state_BLD: Tensor = tower.backbone(token_BLD, batch.length_B + 1, time_BL)
