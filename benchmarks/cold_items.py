@@ -41,7 +41,11 @@ from quintet.train.results import write_results
 
 CONFIG = Path(__file__).parent / "config.toml"
 #: the content tower beside counted memories, ranking alone: what new items can draw on
-NETWORK = ('model.towers=["content"]', 'model.off=["item","interaction","profile","strategy"]')
+NETWORK = (
+    "rehearsal.share=0.02",
+    'model.towers=["content"]',
+    'model.off=["item","interaction","profile","strategy"]',
+)
 PLAIN = "rehearsal.share=0"
 K = 20
 FULL, AMONG = f"recall@{K}", f"recall@{K} among new items"

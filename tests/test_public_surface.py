@@ -9,7 +9,16 @@ import pytest
 
 import quintet
 
-NAMES = ["Catalogue", "EventLog", "Quintet", "Relations", "Users", "load", "open_dataset"]
+NAMES = [
+    "Catalogue",
+    "EventLog",
+    "Quintet",
+    "Relations",
+    "Users",
+    "load",
+    "open_dataset",
+    "pretrain",
+]
 HEAVY = ("torch", "pandas", "sklearn", "ibis", "duckdb", "scipy", "pyarrow", "numpy", "pydantic")
 
 

@@ -32,7 +32,9 @@ HOLD = 1e-3
 class RehearsalConfig(Config):
     """Settings of the rehearsal."""
 
-    share: float = tunable(0.02, low=0.0, high=0.1, description="of the items that are hidden")
+    share: float = tunable(
+        0.0, low=0.0, high=0.1, description="of the items that are hidden; 0: none"
+    )
     least_items: int = 40
     most_items: int = 400
     most_targets: int = 1500

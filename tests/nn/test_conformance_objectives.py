@@ -142,7 +142,7 @@ def test_a_hidden_event_is_foretold_from_both_sides() -> None:
     hidden[0, 5] = step.tower.mask_D
     state = step.tower.backbone(hidden, step.batch.length_B + 1, time_1L)[0, 5]
     later = hidden.clone()
-    later[0, 9] += 1.0
+    later[0, 9, 0] += 1.0
     assert not torch.allclose(
         state, step.tower.backbone(later, step.batch.length_B + 1, time_1L)[0, 5]
     )
