@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
 
 from quintet.config import Config, tunable
 from quintet.data.encode import Encoded
@@ -32,6 +31,8 @@ from quintet.train.start import Start
 Mode = Literal["scratch", "frozen", "adapter", "full"]
 MODES: tuple[Mode, ...] = ("scratch", "frozen", "adapter", "full")
 AUTO = "auto"
+#: a tower that knows something should not forget it in the first steps
+DEFAULT_RATES: dict[Mode, float] = {"full": 0.5}
 METRIC = "ndcg@10"
 #: settings of the network that what was pre-trained decides
 DECIDED = ("width", "longest", "backbone", "backbone_settings", "tower_settings")
@@ -49,7 +50,7 @@ class FinetuneConfig(Config):
 
     train: TrainConfig = TrainConfig()
     rank: int = tunable(8, choices=[4, 8, 16], description="of the adapters")
-    rates: dict[Mode, float] = Field(default_factory=lambda: {"full": 0.5})
+    rates: dict[Mode, float] = DEFAULT_RATES
     certain: bool = False
 
 

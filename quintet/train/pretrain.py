@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from quintet.config import Config, build
@@ -40,6 +39,8 @@ from quintet.train.pretrained import Pretrained
 MOST_HELD_OUT = 1000
 HELD_OUT_SHARE = 0.05
 LARGE_CATALOGUE = 4096
+#: what is learned where nothing is said, with settings
+DEFAULT_OBJECTIVES: dict[str, dict[str, Any]] = {"causal": {}, "contrast": {}, "alignment": {}}
 
 
 class PretrainConfig(Config):
@@ -51,9 +52,7 @@ class PretrainConfig(Config):
 
     model: ModelConfig = ModelConfig()
     modalities: tuple[str, ...] = ()
-    objectives: dict[str, dict[str, Any]] = Field(
-        default_factory=lambda: {"causal": {}, "contrast": {}, "alignment": {}}
-    )
+    objectives: dict[str, dict[str, Any]] = DEFAULT_OBJECTIVES
     loop: LoopConfig = LoopConfig()
     seed: int = 0
     device: str = "cpu"

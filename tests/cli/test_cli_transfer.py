@@ -21,7 +21,7 @@ def market(tmp_path_factory):
     catalogue = path.with_name("items.csv")
     catalogue.write_text("item_id,title\n" + "\n".join(items) + "\n")
     described = path.with_name("shop.toml")
-    described.write_text('log = "shop.csv"\nitems = "items.csv"\n')
+    described.write_text('logs = ["shop.csv"]\nitems = "items.csv"\n')
     return described
 
 
