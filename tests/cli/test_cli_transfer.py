@@ -6,6 +6,8 @@ import pytest
 
 from tests.cli.running import SMALL, TINY, done, quintet
 
+#: one training a mode: no more than each needs to be one
+LIGHT = [*TINY, "--set", 'model.off=["profile","strategy"]', "--set", "memories={transitions={}}"]
 FEW = ["--set", "model.width=16", "--set", "loop.epochs=1", "--set", "loop.tokens_per_batch=400"]
 
 
@@ -52,7 +54,7 @@ def test_objectives_are_named_with_their_weights(market, tmp_path):
 
 def test_the_guard_compares_all_modes_and_writes_a_bundle(start, tmp_path):
     out = tmp_path / "bundle"
-    arguments = ["finetune", start[0], "market", *SMALL, *TINY, "--out", out, "--format", "json"]
+    arguments = ["finetune", start[0], "market", *SMALL, *LIGHT, "--out", out, "--format", "json"]
     printed = done(*arguments).json
     assert printed["mode"] in ("scratch", "frozen", "adapter", "full")
     assert {f"ndcg@10, {mode}" for mode in ("scratch", "frozen", "adapter", "full")} <= set(printed)
@@ -64,7 +66,7 @@ def test_the_guard_compares_all_modes_and_writes_a_bundle(start, tmp_path):
 
 def test_one_mode_on_few_labels(start, tmp_path):
     arguments = ["--mode", "frozen", "--label-share", "0.5", "--format", "json"]
-    run = done("finetune", start[0], "market", *SMALL, *TINY, *arguments, "--out", tmp_path / "b")
+    run = done("finetune", start[0], "market", *SMALL, *LIGHT, *arguments, "--out", tmp_path / "b")
     assert run.json["mode"] == "frozen"
     assert run.json["split"] == "leave_one_out, 50% of users"
     assert "verdict" not in run.json
