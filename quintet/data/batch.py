@@ -7,7 +7,7 @@ index arrays: no Python runs over events.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,6 +53,13 @@ class SequenceBatch:
     def to(self, device: torch.device | str) -> SequenceBatch:
         """The batch on another device."""
         return SequenceBatch(**{name: value.to(device) for name, value in vars(self).items()})
+
+    @classmethod
+    def joined(cls, parts: Sequence[SequenceBatch]) -> SequenceBatch:
+        """Batches of the same width, one below the other."""
+        return cls(
+            **{name: torch.cat([vars(part)[name] for part in parts]) for name in vars(parts[0])}
+        )
 
     def without_last(self) -> SequenceBatch:
         """The batch less its last column, which only the state behind all events reads."""

@@ -11,9 +11,11 @@ from torch.nn import functional as F
 
 from quintet.data.features import FeatureTable
 from quintet.nn.dropout import Dropout
-from quintet.nn.modalities.base import MODALITIES, Arrays, Modality
+from quintet.nn.modalities.base import MODALITIES, Arrays, Modality, fast_bfloat16
 
 Inputs = dict[str, dict[str, Tensor]]
+#: entities from which on a training step reads them in bfloat16
+MANY = 2048
 
 
 class ContentEncoder(nn.Module):
@@ -73,10 +75,15 @@ class ContentEncoder(nn.Module):
 
     def forward(self, inputs: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
         """[N, D] vectors from what :meth:`prepare` made."""
-        parts = [self._modality(name)(inputs[name]) for name in self.modalities]
-        hidden_NH = F.gelu(torch.stack(parts).sum(0))
-        out: Tensor = self.project(self.dropout(hidden_NH))
-        return out
+        first, *others = (self._modality(name)(inputs[name]) for name in self.modalities)
+        low = reads_low(self, first)
+        hidden_NH = first.to(torch.bfloat16 if low else self.project.weight.dtype)
+        for other in others:
+            hidden_NH = hidden_NH + other.to(hidden_NH.dtype)
+        hidden_NH = self.dropout(F.gelu(hidden_NH))
+        with torch.autocast(first.device.type, torch.bfloat16, enabled=low):
+            out: Tensor = self.project(hidden_NH)
+        return out.float()
 
     def _modality(self, name: str) -> Modality:
         modality = self.modalities[name]
@@ -103,6 +110,11 @@ class ContentEncoder(nn.Module):
             modality.restore(own, own_meta)
             encoder.modalities[name] = modality
         return encoder if len(encoder.modalities) else None
+
+
+def reads_low(module: nn.Module, rows_N: Tensor) -> bool:
+    """Whether a module reads so many entities, in training, that bfloat16 pays."""
+    return module.training and len(rows_N) >= MANY and fast_bfloat16(rows_N.device.type)
 
 
 def to_device(inputs: Mapping[str, Mapping[str, Tensor]], device: torch.device) -> Inputs:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 #: logits that are worked on at once: few enough to stay in the processor's cache from one pass to
 #: the next; a GPU wants more of them
-CHUNK_LOGITS = {"cpu": 3 << 20, "cuda": 1 << 26}
+CHUNK_LOGITS = {"cpu": 5 << 20, "cuda": 1 << 26}
 #: logits within ± this are exponentiated as they are: 10^10 items of e^60 still fit float32
 SAFE_EXPONENT = 60.0
 #: bias of the items that only pad the catalogue: e^this is 0, and 0 times this is 0
@@ -44,25 +44,26 @@ class _CatalogueSoftmax(torch.autograd.Function):
         dtype = torch.bfloat16 if low_precision else hidden_ND.dtype
         needs_hidden, needs_items, needs_bias = ctx.needs_input_grad[:3]
         N, D = hidden_ND.shape
+        n_items = len(item_ID)
         target_ND = item_ID[target_N]
         target_logit_N = (hidden_ND * target_ND).sum(1) + bias_I[target_N]
         others_I = bias_I if correction_I is None else bias_I + correction_I
         shift_N, unsafe_N = _shift(hidden_ND, item_ID, others_I, target_logit_N, dtype)
         items_IE = _with_bias(item_ID, others_I, dtype)
-        items_ID = items_IE[:, :D].contiguous()
-        ones_N1 = hidden_ND.new_ones(N, 1)
-        states_NE = torch.cat([hidden_ND, ones_N1, ones_N1, -shift_N[:, None]], 1).to(dtype)
+        states_NE = hidden_ND.new_zeros(N, items_IE.shape[1])
+        states_NE[:, :D], states_NE[:, D : D + 2] = hidden_ND, 1.0
+        states_N1 = states_NE[:, : D + 1]
+        low_states_NE = states_NE.to(dtype)
+        low_states_NE[:, D + 2] = -shift_N
         rows_at_once = _chunk_rows(N, len(items_IE), hidden_ND.device)
         buffer_nI = items_IE.new_empty(rows_at_once, len(items_IE))
         sum_N = torch.empty_like(target_logit_N)
-        grad_hidden_ND = torch.empty_like(hidden_ND)
+        grad_hidden_ND = torch.empty_like(hidden_ND) if needs_hidden else None
         # width first, so that no product needs its large factor transposed
-        grad_item_EI = hidden_ND.new_zeros(D + 1, len(items_IE))
-        partial_EI = torch.empty_like(grad_item_EI, dtype=dtype)
-        states_N1 = torch.cat([hidden_ND, ones_N1], 1)
+        grad_item_EI: Tensor | None = None
         for start in range(0, N, rows_at_once):
             rows = slice(start, start + rows_at_once)
-            logits_nI = torch.mm(states_NE[rows], items_IE.T, out=buffer_nI[: N - start])
+            logits_nI = torch.mm(low_states_NE[rows], items_IE.T, out=buffer_nI[: N - start])
             if correction_I is not None:
                 own_n1 = (target_logit_N - shift_N)[rows, None].to(dtype)
                 logits_nI.scatter_(1, target_N[rows, None], own_n1)
@@ -71,23 +72,27 @@ class _CatalogueSoftmax(torch.autograd.Function):
             odds_nI = logits_nI.exp_()
             sum_N[rows] = _row_sums(odds_nI)
             scale_n1 = (weight_N[rows] / sum_N[rows])[:, None]
-            if needs_hidden:
-                grad_hidden_ND[rows] = (odds_nI @ items_ID) * scale_n1
+            if grad_hidden_ND is not None:
+                grad_hidden_ND[rows] = (odds_nI @ items_IE[:, :D]) * scale_n1
             if needs_items or needs_bias:
-                scaled_En = (states_N1[rows] * scale_n1).T.to(dtype)
-                grad_item_EI += torch.mm(scaled_En, odds_nI, out=partial_EI)
-        grad_hidden_ND.addcmul_(target_ND, weight_N[:, None], value=-1)
-        grad_item_ID = grad_item_EI[:D, : len(item_ID)].T.contiguous()
-        grad_item_ID.index_add_(0, target_N, hidden_ND * weight_N[:, None], alpha=-1)
-        grad_bias_I = grad_item_EI[D, : len(item_ID)].clone()
-        grad_bias_I.index_add_(0, target_N, weight_N, alpha=-1)
+                part_EI = (states_N1[rows] * scale_n1).T.to(dtype) @ odds_nI
+                grad_item_EI = _added(grad_item_EI, part_EI, hidden_ND.dtype)
+        grad_item_ID = grad_bias_I = None
+        if grad_hidden_ND is not None:
+            grad_hidden_ND.addcmul_(target_ND, weight_N[:, None], value=-1)
+        if grad_item_EI is not None and needs_items:
+            grad_item_ID = grad_item_EI[:D, :n_items].T.contiguous()
+            grad_item_ID.index_add_(0, target_N, hidden_ND * weight_N[:, None], alpha=-1)
+        if grad_item_EI is not None and needs_bias:
+            grad_bias_I = grad_item_EI[D, :n_items].clone()
+            grad_bias_I.index_add_(0, target_N, weight_N, alpha=-1)
         ctx.save_for_backward(grad_hidden_ND, grad_item_ID, grad_bias_I)
         return ((sum_N.log() + shift_N - target_logit_N) * weight_N).sum()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        needed = zip(ctx.saved_tensors, ctx.needs_input_grad[:3], strict=True)
-        grads = (own * grad if needs else None for own, needs in needed)
+        as_it_is = grad.device.type == "cpu" and bool(grad == 1)
+        grads = (own if own is None or as_it_is else own * grad for own in ctx.saved_tensors)
         return *grads, None, None, None, None
 
 
@@ -97,14 +102,27 @@ def _chunk_rows(n_rows: int, n_items: int, device: torch.device) -> int:
 
 
 def _with_bias(item_ID: Tensor, bias_I: Tensor, dtype: torch.dtype) -> Tensor:
-    """[I + padding, D + 3] vectors, the bias in two coordinates (what the first loses), and 1."""
-    bias_I1 = bias_I[:, None]
-    rounded_I1 = bias_I1.to(dtype).to(bias_I.dtype)
-    whole_IE = torch.cat([item_ID, rounded_I1, bias_I1 - rounded_I1, torch.ones_like(bias_I1)], 1)
-    # a catalogue padded to a multiple of 32 lets the matrix products run at full speed
-    padded_IE = F.pad(whole_IE, (0, 0, 0, -len(item_ID) % 32))
-    padded_IE[len(item_ID) :, item_ID.shape[1]] = NEVER
-    return padded_IE.to(dtype)
+    """[I + padding, D + 3 + padding] vectors, bias in two coordinates (what the first loses), 1.
+
+    The matrix products run at full speed over a catalogue padded to a multiple of 32, and in
+    bfloat16 over a width padded likewise.
+    """
+    n_items, D = item_ID.shape
+    width = D + 3
+    if dtype == torch.bfloat16:
+        width += -width % 32
+    items_IE = item_ID.new_zeros(n_items + -n_items % 32, width, dtype=dtype)
+    items_IE[:n_items, :D] = item_ID
+    items_IE[:n_items, D] = bias_I
+    items_IE[:n_items, D + 1] = bias_I - items_IE[:n_items, D]
+    items_IE[:, D + 2] = 1
+    items_IE[n_items:, D] = NEVER
+    return items_IE
+
+
+def _added(total: Tensor | None, part: Tensor, dtype: torch.dtype) -> Tensor:
+    """The sum in full precision; the first part starts it."""
+    return part.to(dtype) if total is None else total.add_(part)
 
 
 def _shift(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -17,10 +18,10 @@ from quintet.config import Config, build, tunable
 from quintet.data.batch import SequenceBatch
 from quintet.nn.backbones.base import BACKBONES
 from quintet.nn.balance import BalanceName, make_balance
-from quintet.nn.content import ContentEncoder, Inputs
+from quintet.nn.content import ContentEncoder, Inputs, reads_low
 from quintet.nn.shape import DataShape
-from quintet.nn.tasks.base import TASKS, ItemVectors, Step, Task, Tensors
-from quintet.nn.tower import EventEmbedder, Tower
+from quintet.nn.tasks.base import TASKS, ItemVectors, Step, Task, Tensors, joint_vectors
+from quintet.nn.tower import EventEmbedder, EventItems, Tower
 from quintet.nn.views import two_views
 
 TowerName = Literal["identity", "content"]
@@ -55,13 +56,16 @@ class ItemTables:
         items: vectors and biases by tower; cold items stand in the identity tower by content.
         content_ID: [I, D] content vectors in the identity tower's space.
         content_bias_I: [I] their biases.
-        joint_ID: [I, D] what the interaction task reads of an item.
     """
 
     items: dict[str, ItemVectors]
     content_ID: Tensor | None
     content_bias_I: Tensor | None
-    joint_ID: Tensor
+
+    @cached_property
+    def joint_ID(self) -> Tensor:  # noqa: N802
+        """[I, D] what the interaction task reads of an item."""
+        return joint_vectors(self.items, self.content_ID)
 
 
 @dataclass(frozen=True)
@@ -161,17 +165,15 @@ class QuintetModel(nn.Module):
         stand_in_ID = stand_in_bias_I = None
         if content_ID is not None:
             # read, not moved: the item task must not pull at the content tower's vectors
-            read_ID = content_ID.detach()
-            stand_in_ID = self.stand_in(read_ID)
+            read_ID, low = content_ID.detach(), reads_low(self, content_ID)
+            with torch.autocast(content_ID.device.type, torch.bfloat16, enabled=low):
+                stand_in_ID = self.stand_in(read_ID).float()
             stand_in_bias_I = self.stand_in_bias(read_ID).squeeze(1)
         if "identity" in self.towers:
             items["identity"] = self._identity(stand_in_ID, stand_in_bias_I)
         if "content" in self.towers and content_ID is not None:
             items["content"] = ItemVectors(content_ID, self.content_bias(content_ID).squeeze(1))
-        parts = [table.vector_ID for name, table in items.items() if name == "identity"]
-        joint = parts + ([stand_in_ID] if stand_in_ID is not None else [])
-        joint_ID = torch.stack(joint).sum(0) if joint else items["content"].vector_ID
-        return ItemTables(items, stand_in_ID, stand_in_bias_I, joint_ID)
+        return ItemTables(items, stand_in_ID, stand_in_bias_I)
 
     def _identity(self, stand_in_ID: Tensor | None, stand_in_bias_I: Tensor | None) -> ItemVectors:
         """Identity vectors; in service, items without training events stand in by content."""
@@ -194,18 +196,18 @@ class QuintetModel(nn.Module):
     ) -> dict[str, Tensor]:
         """[N, D] states of every tower: of histories ``row_N`` after ``seen_N`` events."""
         return {
-            name: tower(batch, self._input_items(name, tables), user_BD, row_N, seen_N)
+            name: tower(batch, self._event_items(name, tables), user_BD, row_N, seen_N)
             for name, tower in self.towers.items()
         }
 
-    def _input_items(self, tower: str, tables: ItemTables) -> Tensor:
-        """[I + 1, D] the vectors that a tower reads events by; the last row is padding."""
+    def _event_items(self, tower: str, tables: ItemTables) -> EventItems:
+        """The vectors that a tower reads events by; in training, some identities are dropped."""
         vector_ID = tables.items[tower].vector_ID
         if tower == "identity" and self.training and tables.content_ID is not None:
-            p = self.config.identity_dropout
-            swap_I1 = torch.rand(len(vector_ID), 1, device=vector_ID.device) < p
-            vector_ID = torch.where(swap_I1, tables.content_ID.detach(), vector_ID)
-        return torch.cat([vector_ID, vector_ID.new_zeros(1, vector_ID.shape[1])])
+            drawn_I = torch.rand(len(vector_ID), device=vector_ID.device)
+            swapped_I = drawn_I < self.config.identity_dropout
+            return EventItems(vector_ID, swapped_I, tables.content_ID.detach())
+        return EventItems(vector_ID)
 
     def user_vectors(self, inputs: Inputs | None, user_B: Tensor) -> Tensor | None:
         """[B, D] vectors of the users' attributes; zero where the user is unknown (-1)."""
@@ -283,12 +285,9 @@ class QuintetModel(nn.Module):
         pieces = two_views(batch, self.shape.n_items)
         if pieces is None:
             return None
-        name = self.tower_names[0]
-        table_JD = self._input_items(name, tables)
-        one, other = (self._last_hidden(name, piece, table_JD) for piece in pieces)
-        return one, other
-
-    def _last_hidden(self, tower: str, batch: SequenceBatch, table_JD: Tensor) -> Tensor:
+        name, batch = self.tower_names[0], SequenceBatch.joined(pieces)
         rows = torch.arange(len(batch.length_B), device=batch.length_B.device)
-        hidden_BD: Tensor = self.towers[tower](batch, table_JD, None, rows, batch.length_B)
-        return hidden_BD
+        items = self._event_items(name, tables)
+        hidden_BD: Tensor = self.towers[name](batch, items, None, rows, batch.length_B)
+        one, other = hidden_BD.chunk(2)
+        return one, other

@@ -7,8 +7,11 @@ are summed late, because early joint fusion of identity and text loses what late
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from quintet.data.batch import N_GAPS, SequenceBatch
 from quintet.nn.backbones.base import Backbone
@@ -46,6 +49,32 @@ class EventEmbedder(nn.Module):
         return out
 
 
+@dataclass(frozen=True)
+class EventItems:
+    """The item vectors that a tower reads events by; only rows that are met are touched.
+
+    Attributes:
+        vector_ID: [I, D] vectors.
+        swapped_I: [I] items read by ``content_ID`` instead; none when absent.
+        content_ID: [I, D] their content vectors.
+    """
+
+    vector_ID: Tensor
+    swapped_I: Tensor | None = None
+    content_ID: Tensor | None = None
+
+    def __call__(self, item_BL: Tensor) -> Tensor:
+        """[B, L, D] vectors of items; 0 where padded."""
+        real_BL = item_BL < len(self.vector_ID)
+        row_BL = torch.where(real_BL, item_BL, 0)
+        vector_BLD = F.embedding(row_BL, self.vector_ID)
+        if self.swapped_I is not None and self.content_ID is not None:
+            swapped_BL1 = self.swapped_I[row_BL][..., None]
+            content_BLD = F.embedding(row_BL, self.content_ID)
+            vector_BLD = torch.where(swapped_BL1, content_BLD, vector_BLD)
+        return vector_BLD * real_BL[..., None]
+
+
 class Tower(nn.Module):
     """States of histories over one kind of item vectors.
 
@@ -67,16 +96,16 @@ class Tower(nn.Module):
             self.mask_D = nn.Parameter(torch.randn(backbone.width) * 0.02)
 
     def tokens(
-        self, batch: SequenceBatch, item_JD: Tensor, user_BD: Tensor | None
+        self, batch: SequenceBatch, items: EventItems, user_BD: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """[B, L + 1, D] what the backbone reads, the start token first, and [B, L + 1] its times.
 
         Args:
             batch: windows of histories.
-            item_JD: [I + 1, D] item vectors, the last of them the padding's.
+            items: what the events' items are read by.
             user_BD: [B, D] vectors of the users' attributes, if there are any.
         """
-        event_BLD = item_JD[batch.item_BL] + self.embedder(batch)
+        event_BLD = items(batch.item_BL) + self.embedder(batch)
         start_BD = self.start_2D[batch.fresh_B.long()]
         if user_BD is not None:
             start_BD = start_BD + user_BD
@@ -86,7 +115,7 @@ class Tower(nn.Module):
     def forward(
         self,
         batch: SequenceBatch,
-        item_JD: Tensor,
+        items: EventItems,
         user_BD: Tensor | None,
         row_N: Tensor,
         seen_N: Tensor,
@@ -95,7 +124,7 @@ class Tower(nn.Module):
 
         The other arguments are those of :meth:`tokens`.
         """
-        token_BLD, time_BL = self.tokens(batch, item_JD, user_BD)
+        token_BLD, time_BL = self.tokens(batch, items, user_BD)
         if not self.backbone.causal:
             return self._masked(token_BLD, time_BL, row_N, seen_N)
         state_BLD: Tensor = self.backbone(token_BLD, batch.length_B + 1, time_BL)

@@ -35,3 +35,14 @@ def test_the_gradient_passes_what_was_kept() -> None:
     kept = Dropout(0.25).train()(value)
     kept.sum().backward()
     assert torch.equal(value.grad, kept.detach())
+
+
+def test_bfloat16_is_dropped_alike() -> None:
+    layer, value = Dropout(0.3).train(), torch.randn(33, 7)
+    torch.manual_seed(1)
+    exact = layer(value)
+    torch.manual_seed(1)
+    low = layer(value.bfloat16())
+    assert low.dtype == torch.bfloat16
+    assert torch.equal(low == 0, exact == 0)
+    torch.testing.assert_close(low.float(), exact, rtol=2**-6, atol=0)

@@ -76,10 +76,10 @@ class FrozenProjection(nn.Linear):
     """
 
     def forward(self, vector_NK: Tensor) -> Tensor:
-        """[N, width] in single precision from [N, K] in bfloat16."""
+        """[N, width] from [N, K] in bfloat16; in single precision, but for a fast product."""
         if self.training and fast_bfloat16(vector_NK.device.type):
             weight, bias = self.weight.bfloat16(), self.bias.bfloat16()
-            return F.linear(vector_NK, weight, bias).float()
+            return F.linear(vector_NK, weight, bias)
         return F.linear(vector_NK.float(), self.weight, self.bias)
 
 

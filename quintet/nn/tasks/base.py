@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from quintet.config import Config as BaseConfig
 from quintet.config import tunable
@@ -109,6 +110,16 @@ class Task(nn.Module, ABC):
     @abstractmethod
     def loss(self, step: Step, features: Tensors, labels: Tensors) -> Tensor:
         """Scalar loss over the positions of the step, in log space, divided by the mask."""
+
+
+def joint_vectors(
+    items: Mapping[str, ItemVectors], content_ID: Tensor | None, rows_N: Tensor | None = None
+) -> Tensor:
+    """[N, D] what identity and content say together of the given items; of all when absent."""
+    known = [items["identity"].vector_ID] if "identity" in items else []
+    known += [] if content_ID is None else [content_ID]
+    picked = known if rows_N is None else [F.embedding(rows_N, vector_ID) for vector_ID in known]
+    return picked[0] if len(picked) == 1 else picked[0] + picked[1]
 
 
 TASKS: Registry[Task] = Registry("quintet.nn.tasks", Task, "task")  # type: ignore[type-abstract]

@@ -24,7 +24,16 @@ from quintet.data.states import decayed_sums, state_lengths
 from quintet.nn.dropout import Dropout
 from quintet.nn.losses import binary_cross_entropy, hard_cross_entropy
 from quintet.nn.shape import DataShape
-from quintet.nn.tasks.base import Arrays, Step, Task, Tensors, mlp, no_loss, zero_last
+from quintet.nn.tasks.base import (
+    Arrays,
+    Step,
+    Task,
+    Tensors,
+    joint_vectors,
+    mlp,
+    no_loss,
+    zero_last,
+)
 
 SMOOTHING = 4.0
 #: horizons of the user's residual ratings (weight lost a step back), and how many zeros are added
@@ -228,9 +237,9 @@ class Interaction(Task):
 
     def loss(self, step: Step, features: Tensors, labels: Tensors) -> Tensor:
         """See :meth:`Task.loss`."""
-        joint_ID = joint_items(step)
         shared_ND = self.dropout(step.shared_ND)
-        item_ND = self.dropout(joint_ID[step.target_N])
+        item_ND = joint_vectors(step.items, step.content_ID, step.target_N)
+        item_ND = self.dropout(item_ND)
         product_N = (self.state_side(shared_ND) * self.item_side(item_ND)).sum(-1)
         item_NC = self._item_scores(item_ND, labels["item_log"], labels["item_count"])
         scores = self._combine(self._user_scores(shared_ND, features), item_NC, product_N)
@@ -247,11 +256,3 @@ class Interaction(Task):
     def expected_value(self, scores: PairScores) -> Tensor:
         """[N] mean of the rating's distribution."""
         return scores.level_logit_NK.softmax(-1) @ self.level_K
-
-
-def joint_items(step: Step) -> Tensor:
-    """[I, D] sum of what the identity and the content say of every item."""
-    parts = [step.items["identity"].vector_ID] if "identity" in step.items else []
-    if step.content_ID is not None:
-        parts.append(step.content_ID)
-    return torch.stack(parts).sum(0)
