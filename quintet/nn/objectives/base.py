@@ -10,14 +10,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from quintet.config import Config as BaseConfig
 from quintet.config import tunable
 from quintet.data.batch import SequenceBatch
 from quintet.nn.tasks.base import ItemVectors
-from quintet.nn.tower import Tower
+from quintet.nn.tower import EventItems, Tower
 from quintet.registry import Registry
 
 
@@ -44,10 +43,9 @@ class PretrainStep:
     warm_I: Tensor
     low_precision: bool
 
-    def read_by(self) -> Tensor:
-        """[I + 1, D] the vectors that events are read by; the last row is padding."""
-        vector_ID = self.items.vector_ID
-        return torch.cat([vector_ID, vector_ID.new_zeros(1, vector_ID.shape[1])])
+    def read_by(self) -> EventItems:
+        """The vectors that events are read by."""
+        return EventItems(self.items.vector_ID)
 
     def states(self, positions_BL: Tensor) -> tuple[Tensor, Tensor]:
         """[N, D] the states before the given events, and [N] the items of those events."""
