@@ -273,13 +273,15 @@ def test_one_that_looks_both_ways_trains_on_some_states_of_a_window() -> None:
     torch.manual_seed(0)
     events = prepared(DATA, network)
     drawn = [events.batch(windows) for _ in range(40)]
-    for batch, positions, features, _ in drawn:
-        assert positions.sum(1).tolist() == batch.length_B.clamp(max=3).tolist()
-        assert len(next(iter(features["profile"].values()))) == positions.sum()
-    counts = torch.stack([positions for _, positions, _, _ in drawn]).sum(0)
+    for chosen in drawn:
+        assert chosen.positions.sum(1).tolist() == chosen.batch.length_B.clamp(max=3).tolist()
+        assert len(next(iter(chosen.features["profile"].values()))) == chosen.positions.sum()
+    counts = torch.stack([chosen.positions for chosen in drawn]).sum(0)
     real = torch.arange(counts.shape[1]) < EVENTS_LENGTH[:, None]
-    assert (counts[real] > 0).all()
-    assert (counts[~real] == 0).all()
+    supervises = real & torch.from_numpy(events.target_E)[drawn[0].batch.event_BL]
+    assert supervises.sum() > len(supervises)
+    assert (counts[supervises] > 0).all()
+    assert (counts[~supervises] == 0).all()
 
 
 def test_switched_off_tasks_are_not_built() -> None:

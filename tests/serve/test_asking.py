@@ -16,7 +16,7 @@ from quintet.serve.recommender import Recommender
 
 @pytest.fixture(scope="module")
 def recommender() -> Recommender:
-    market = quintet.open_dataset("market", ["n_users=40", "n_items=40", "events_per_user=12"])
+    market = quintet.open_dataset("market", ["n_users=40", "n_items=48", "events_per_user=12"])
     model = quintet.Quintet(
         loop={"epochs": 1, "validate_every": 5},
         memories={},
