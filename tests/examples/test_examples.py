@@ -10,7 +10,7 @@ import pytest
 EXAMPLES = Path(__file__).parents[2] / "examples"
 #: what must stand in the output of each
 PROMISED = {
-    "ecommerce": ["bought together with", "baskets", "the next basket", "two of a category"],
+    "ecommerce": ["bought together with", "baskets", "the next basket", "not bought again"],
     "content_feed": ["is about to", "something to watch", "chance here"],
     "video": ["up next for", "a stranger has watched", "cosine"],
     "news": ["hot this week", "fresh for", "subscribed"],
