@@ -19,6 +19,7 @@ NOT_BASELINES = (
     "content_ridge",
     "content_neighbours",
     "repeat",
+    "conversion",
     "session_neighbours",
     "stan",
 )
