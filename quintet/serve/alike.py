@@ -65,6 +65,7 @@ def vector_table(trained: Trained, kind: str = "joint") -> pa.Table:
     )
 
 
+@torch.no_grad()
 def nearest(
     trained: Trained, row: int, k: int, offered_I: Mask | None = None
 ) -> list[dict[str, Any]]:
