@@ -11,8 +11,8 @@ METRIC = "ndcg@10"
 ACCENT, MUTED = "#1f6feb", "#6e7781"
 
 
-def draw(results: dict[str, Any], path: Path) -> Path:
-    """Write an SVG with NDCG@10 of every row, the best on top; returns the path.
+def draw(results: dict[str, Any], path: Path, metric: str = METRIC) -> Path:
+    """Write an SVG with one metric of every row, the best on top; returns the path.
 
     Raises:
         ImportError: matplotlib is not installed (``pip install 'quintet[plots]'``).
@@ -20,13 +20,13 @@ def draw(results: dict[str, Any], path: Path) -> Path:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    rows = sorted(results["models"].items(), key=lambda row: row[1][METRIC]["mean"])
+    rows = sorted(results["models"].items(), key=lambda row: row[1][metric]["mean"])
     figure = Figure(figsize=(7, 0.7 + 0.3 * len(rows)), layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.subplots()
     for place, (name, own) in enumerate(rows):
         color = ACCENT if name.startswith("quintet") else MUTED
-        bounds = own[METRIC]
+        bounds = own[metric]
         axes.plot([bounds["low"], bounds["high"]], [place, place], color=color, linewidth=2)
         axes.plot(bounds["mean"], place, "o", color=color)
         axes.annotate(
@@ -38,7 +38,7 @@ def draw(results: dict[str, Any], path: Path) -> Path:
             fontsize=8,
         )
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
-    axes.set_xlabel(f"{METRIC} with 95% interval over users")
+    axes.set_xlabel(f"{metric} with 95% interval over users")
     axes.set_title(f"{results['dataset']}: {results['protocol']['learned']}", loc="left")
     axes.margins(x=0.12)
     for side in ("top", "right"):

@@ -3,6 +3,10 @@
 An edge becomes an event, its target an item, so that everything that ranks items ranks people and
 groups too. People keep their attributes, as users and as items alike; what they met in the log
 stands beside them as one more category, so that shared interests speak for somebody without edges.
+
+Among people, everybody's history begins with themselves, as an event that is no target. A list that
+leaves out the history leaves out its owner, friends of a friend stand two steps away and not three,
+and evidence that is asked of this event alone (``content_neighbours@self``) compares two people.
 """
 
 from __future__ import annotations
@@ -14,10 +18,13 @@ import pyarrow as pa
 
 from quintet.data.dataset import Dataset, join
 from quintet.data.frames import Catalogue, EventLog, Users
+from quintet.data.schema import Behaviour, DataSchema
 from quintet.errors import DataError
 
 #: the column with the items that a person met in the log
 MET = "met"
+#: behaviours: an edge, and the event of oneself
+EDGE, SELF = "edge", "self"
 
 
 def people_dataset(
@@ -44,12 +51,20 @@ def people_dataset(
     if kind == "user-user" and mutual:
         pairs += [(target, source) for source, target in pairs]
     pairs = list(dict.fromkeys(pairs))
+    people, items, behaviours = _people(dataset), None, [EDGE] * len(pairs)
+    schema = DataSchema(behaviours=[Behaviour(name=EDGE)])
+    if kind == "user-user":
+        items = Catalogue.read(people.rename_columns({"user_id": "item_id"}))
+        themselves = dict.fromkeys([*people["user_id"].to_pylist(), *(s for s, _ in pairs)])
+        behaviours = [SELF] * len(themselves) + behaviours
+        pairs = [(one, one) for one in themselves] + pairs
+        schema = DataSchema(behaviours=[Behaviour(name=EDGE), Behaviour(name=SELF, polarity=0)])
     sources, targets = zip(*pairs, strict=True)
-    log = EventLog.read({"user_id": list(sources), "item_id": list(targets)}, behaviour="edge")
-    people = _people(dataset)
-    as_items = people.rename_columns({"user_id": "item_id"})
-    items = Catalogue.read(as_items) if kind == "user-user" else None
-    joined = join(log, items, Users.read(people), name=f"{dataset.name}: {kind}")
+    log = EventLog.read(
+        {"user_id": list(sources), "item_id": list(targets), "behaviour": behaviours}
+    )
+    name = f"{dataset.name}: {kind}"
+    joined = join(log, items, Users.read(people), schema=schema, name=name)
     return replace(joined, relations=relations)
 
 

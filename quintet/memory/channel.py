@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from quintet.config import build
 from quintet.data.features import FeatureTable
-from quintet.data.interactions import Floats, Interactions, Mask
+from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.errors import ConfigError
 from quintet.memory.base import MEMORIES, Memory
 from quintet.memory.matrices import Matrix, State
@@ -45,6 +45,11 @@ class Channel(Memory):
 
     def _own(self, events: Interactions) -> Interactions:
         return events.select(self._read(events))
+
+    def relate(self, friends_F2: Ints) -> Self:
+        """Take in friendships; see :meth:`Memory.relate`."""
+        self.memory.relate(friends_F2)
+        return self
 
     def fit(self, events: Interactions, items: FeatureTable | None = None) -> Self:
         """Count the events of these behaviours; see :meth:`Memory.fit`."""

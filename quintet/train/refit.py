@@ -86,6 +86,7 @@ def _tables(trained: Trained, encoded: Encoded, known: Split) -> TrainingTables:
         scenarios=encoded.scenarios,
         schema=encoded.schema,
         devices=encoded.devices,
+        friends=encoded.friends,
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from quintet.data.dataset import join
-from quintet.data.people import MET, people_dataset
+from quintet.data.encode import encode
+from quintet.data.people import EDGE, MET, SELF, people_dataset
 from quintet.errors import DataError
 
 LOG = {"user_id": ["ann", "ann", "bob"], "item_id": [1, 2, 1]}
@@ -17,9 +18,10 @@ EDGES = {
 }
 
 
-def pairs(dataset) -> set[tuple[str, str]]:
+def pairs(dataset, behaviour: str = EDGE) -> set[tuple[str, str]]:
     log = dataset.log.to_arrow()
-    return set(zip(log["user_id"].to_pylist(), log["item_id"].to_pylist(), strict=True))
+    rows = zip(*(log[n].to_pylist() for n in ("user_id", "item_id", "behaviour")), strict=True)
+    return {(user, item) for user, item, own in rows if own == behaviour}
 
 
 def test_friendship_holds_both_ways_and_following_does_not() -> None:
@@ -28,6 +30,16 @@ def test_friendship_holds_both_ways_and_following_does_not() -> None:
     both = {("ann", "bob"), ("bob", "ann"), ("bob", "cem"), ("cem", "bob")}
     assert pairs(friends) == both, "nobody is a friend of their own"
     assert pairs(people_dataset(dataset, mutual=False)) == {("ann", "bob"), ("bob", "cem")}
+
+
+def test_everybody_stands_first_in_their_own_history() -> None:
+    friends = people_dataset(join(LOG, users=USERS, relations=EDGES))
+    assert pairs(friends, SELF) == {(one, one) for one in USERS["user_id"]}
+    events = encode(friends).events
+    first = events.offsets[:-1]
+    assert (events.item[first] == events.user[first]).all()
+    neither = {one.name: one.polarity for one in friends.schema.behaviours}
+    assert neither == {EDGE: 1, SELF: 0}, "oneself is no target"
 
 
 def test_people_are_items_with_what_is_known_of_them() -> None:
@@ -42,6 +54,7 @@ def test_people_are_items_with_what_is_known_of_them() -> None:
 def test_groups_are_items() -> None:
     groups = people_dataset(join(LOG, users=USERS, relations=EDGES), "user-group")
     assert pairs(groups) == {("ann", "chess")}
+    assert not pairs(groups, SELF)
 
 
 def test_without_edges_there_is_nobody_to_recommend() -> None:

@@ -8,6 +8,7 @@ import pytest
 from quintet.errors import ConfigError
 from quintet.memory.channel import Channel, evidence_memory, part_name
 from quintet.memory.ease import Ease
+from quintet.memory.graph import Graph
 from quintet.memory.trend import Trend
 
 from .logs import random_log
@@ -57,3 +58,11 @@ def test_what_is_true_of_the_memory_is_true_of_its_channel() -> None:
 def test_a_name_that_means_nothing_is_refused(name: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         evidence_memory(name, {}, NAMES)
+
+
+def test_a_channel_hands_friendships_on() -> None:
+    friends_F2 = np.array([[3, 4], [5, 3]])
+    channel = Channel(Graph(), [0, 1, 2]).relate(friends_F2).fit(EVENTS)
+    alone = Graph().relate(friends_F2).fit(EVENTS)
+    np.testing.assert_array_equal(channel.score(EVENTS), alone.score(EVENTS))
+    assert (channel.score(EVENTS) != Graph().fit(EVENTS).score(EVENTS)).any()

@@ -192,3 +192,10 @@ def test_stages_are_told(fitted, encoded, split) -> None:
     told: list[str] = []
     refit(fitted, encoded, split, CONFIG, "counts", on_stage=told.append)
     assert told == ["counting memories again"]
+
+
+def test_a_refit_walks_along_friendships_too(encoded, split) -> None:
+    social = replace(encoded, friends=np.array([[0, 1], [2, 3]]))
+    config = CONFIG.model_copy(update={"memories": {"graph": {}}})
+    counts = refit(train(social, split, config), social, split, config, "counts").trained
+    assert counts.memories["graph"].state()["friends"].any()
