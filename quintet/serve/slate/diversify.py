@@ -17,7 +17,9 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array, hstack
 
+from quintet.data.features import FeatureTable
 from quintet.data.interactions import Ints
 
 Values = NDArray[np.float64]
@@ -201,6 +203,27 @@ def cosine(vectors: Sequence[NDArray[np.floating]]) -> Values:
     total /= len(vectors)
     np.fill_diagonal(total, 1.0)
     return total
+
+
+def category_vectors(table: FeatureTable) -> csr_array | None:
+    """[I, G] the categories of every column, rare ones weighing more, rows of length 1.
+
+    A category weighs ``log(I / n)``, n the items that have it. None where there are no categories.
+    """
+    columns = [column for column in table.categories.values() if len(column.codes)]
+    if not columns:
+        return None
+    blocks = []
+    for column in columns:
+        shape = (table.n_rows, len(column.names))
+        flags = csr_array((np.ones(len(column.codes)), column.codes, column.offsets), shape=shape)
+        weight_G = np.log(
+            table.n_rows / np.maximum(np.bincount(column.codes, minlength=shape[1]), 1)
+        )
+        blocks.append(flags.multiply(weight_G[None]))
+    weighted_IG = csr_array(hstack(blocks, format="csr"))
+    length_I = np.sqrt(np.asarray(weighted_IG.multiply(weighted_IG).sum(1)).ravel())
+    return csr_array(weighted_IG.multiply(1 / np.where(length_I > 0, length_I, 1)[:, None]))
 
 
 def scaled(score_C: NDArray[np.floating]) -> Values:

@@ -7,6 +7,7 @@ import pytest
 
 from quintet.errors import ConfigError, RuleConflictError
 from quintet.serve.slate.candidates import gather
+from quintet.serve.slate.diversify import cosine
 from quintet.serve.slate.rules import RuleSet
 from quintet.serve.slate.slate import SlateConfig
 
@@ -133,3 +134,15 @@ def test_what_cannot_be_is_refused_by_name(recommender) -> None:
         recommender.slate(users, 0)
     with pytest.raises(ConfigError, match="unknown scenario"):
         recommender.slate(users, 3, scenario="moon")
+
+
+def test_items_are_alike_by_vectors_and_by_categories(recommender) -> None:
+    slates = recommender.slates
+    similarity = slates.similarity(np.arange(5))
+    vectors = slates.trained.scorer.evidence.tables.items["content"].vector_ID[:5]
+    categories = slates.categories_IG[:5]
+    expected = (cosine([vectors.detach().numpy()]) + (categories @ categories.T).toarray()) / 2
+    np.fill_diagonal(expected, 1)
+    np.testing.assert_allclose(similarity, expected)
+    assert np.linalg.eigvalsh(similarity).min() > -1e-9, "a kernel"
+    assert slates.at(3).categories_IG is slates.categories_IG

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quintet.data.features import CategoryColumn, FeatureTable
 from quintet.serve.slate.diversify import (
     Dissimilarity,
     Interests,
     Mixture,
     Volume,
+    category_vectors,
     cosine,
     divergence,
     dpp,
@@ -127,3 +129,15 @@ def test_scaled() -> None:
     assert scaled(np.array([3.0, 1.0, 2.0])).tolist() == [1, 0, 0.5]
     assert scaled(np.array([2.0, 2.0])).tolist() == [1, 1]
     assert scaled(np.zeros(0)).tolist() == []
+
+
+def test_rare_categories_weigh_more() -> None:
+    # four items: {a, b}, {a}, {b, c}, none; a and b are on two of four, c on one
+    genre = CategoryColumn(np.array([0, 2, 3, 5, 5]), np.array([0, 1, 0, 1, 2]), ["a", "b", "c"])
+    vectors = category_vectors(FeatureTable(4, categories={"genre": genre}))
+    both = (vectors @ vectors.T).toarray()
+    half, quarter = np.log(2), np.log(4)
+    assert both[0, 1] == pytest.approx(1 / np.sqrt(2))
+    assert both[0, 2] == pytest.approx(half**2 / (half * np.sqrt(2) * np.hypot(half, quarter)))
+    assert np.diagonal(both) == pytest.approx([1, 1, 1, 0])
+    assert category_vectors(FeatureTable(4)) is None
