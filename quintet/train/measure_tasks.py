@@ -7,12 +7,13 @@ than a window or horizon asks for, and under leave-one-out the event stands alon
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from quintet.data.interactions import Ints
+from quintet.data.interactions import Ints, Mask
 from quintet.data.outcomes import level_index
 from quintet.data.split import Part, Split
 from quintet.data.states import Moments
@@ -32,6 +33,8 @@ Figures = dict[str, float]
 #: what is told of a rating that reaches the threshold, and of a behaviour
 LIKE = ("auc", "log_loss", "accuracy", "f1", "calibration_error")
 BEHAVIOUR = ("auc", "log_loss", "calibration_error")
+#: events from which on a scenario has reliability diagrams of its own
+FEWEST = 500
 
 
 @dataclass
@@ -132,6 +135,19 @@ def _behaviours(found: TaskResults, scorer: Scorer, split: Split, rows: Ints) ->
             "positive_rate": own["positive_rate"],
             **{metric: own[metric] for metric in BEHAVIOUR},
         }
+        diagram = _points(reached_NB[:, column], chance_NB[:, column])
+        found.reliability[f"{name}, given that an episode opens"] = diagram
+        for scenario, where in _large(events.scenario[rows], scorer.evidence.model.shape.scenarios):
+            diagram = _points(reached_NB[where, column], chance_NB[where, column])
+            found.reliability[f"{name} in {scenario}"] = diagram
+
+
+def _large(scenario_N: Ints, names: Sequence[str]) -> Iterator[tuple[str, Mask]]:
+    """The scenarios with enough events for a diagram of their own, if there are several at all."""
+    for index, name in enumerate(names):
+        where_N = scenario_N == index
+        if len(names) > 1 and where_N.sum() >= FEWEST:
+            yield name, where_N
 
 
 def _profile(found: TaskResults, scorer: Scorer, split: Split, rows: Ints) -> None:

@@ -12,6 +12,7 @@ import pytest
 from quintet.data.interactions import Interactions
 from quintet.data.split import Part, Split, leave_one_out
 from quintet.data.states import Moments
+from quintet.train import measure_tasks as measure_module
 from quintet.train.baselines import BaselineConfig, rank_lists
 from quintet.train.evaluate import evaluate_lists
 from quintet.train.measure import MODEL, measure
@@ -85,7 +86,7 @@ def test_ratings_by_hand_at_a_given_threshold(scorer, split) -> None:
 
 
 def test_reliability_tells_of_the_rated_events(found, split, scorer) -> None:
-    (name,) = found.reliability
+    (name,) = (name for name in found.reliability if "rated" in name)
     at = usual_like(scorer, split)
     assert name == f"rating of {at:g} or more, given that it is rated"
     points = found.reliability[name]
@@ -125,25 +126,55 @@ def test_the_usual_threshold_by_hand(values, levels, threshold) -> None:
     assert usual_like(*rated(values, levels)) == threshold
 
 
-def test_behaviours_by_hand(found, scorer, split) -> None:
-    rules = scorer.evidence.model.shape.rules
-    rows = held_out(split)
-    rows = rows[rules.targets(split.events)[rows]]
-    assert len(rows) > 20
-    names = scorer.evidence.model.shape.behaviours
-    implies = scorer.evidence.model.task("interaction").rules.closure
-    chance = answers(scorer, split, rows).behaviour_NB
-    assert {f"interaction: {name}" for name in names} <= set(found.tasks)
-    for column, name in enumerate(names):
-        # the test event is the last and opens its episode: it shows no more than it is itself
-        label = implies[split.events.behaviour[rows], column]
+def followed(task, events: Interactions, row: int) -> np.ndarray:
+    """[B] by hand: what the user shows on the item from this event on, within each horizon."""
+    own = (events.group() == events.group()[row]) & (events.item == events.item[row])
+    later = np.flatnonzero(own & (np.arange(len(events)) >= row))
+    within_B = events.time[later][:, None] <= events.time[row] + task.rules.horizons(
+        task.config.horizon_days
+    )
+    return ((task.rules.closure[events.behaviour[later]] > 0) & within_B).any(0)
+
+
+def test_behaviours_by_hand(scorer, split) -> None:
+    task, events = scorer.evidence.model.task("interaction"), split.events
+    # the second half of every history: a look there is often followed by more
+    late = events.positions() * 2 >= np.repeat(events.lengths, events.lengths)
+    halves = replace(split, part=np.where(late, np.int8(Part.TEST), np.int8(Part.TRAIN)))
+    found = measure_tasks(scorer, halves)
+    rows = held_out(halves)
+    rows = rows[task.rules.targets(events)[rows]]
+    label = np.stack([followed(task, events, row) for row in rows])
+    chance = answers(scorer, halves, rows).behaviour_NB
+    varied = 0
+    for column, name in enumerate(scorer.evidence.model.shape.behaviours):
         figures = found.tasks[f"interaction: {name}"]
-        assert figures["positive_rate"] == pytest.approx(label.mean())
-        assert figures["log_loss"] == pytest.approx(surprise(label, chance[:, column]), rel=1e-3)
-        if 0 < label.mean() < 1:
-            assert figures["auc"] == pytest.approx(area(label, chance[:, column]), abs=1e-6)
+        own = label[:, column]
+        assert figures["events"] == len(rows)
+        assert figures["positive_rate"] == pytest.approx(own.mean())
+        assert figures["log_loss"] == pytest.approx(surprise(own, chance[:, column]), rel=1e-3)
+        points = found.reliability[f"{name}, given that an episode opens"]
+        assert sum(point["count"] for point in points) == len(rows)
+        if 0 < own.mean() < 1:
+            varied += 1
+            assert figures["auc"] == pytest.approx(area(own, chance[:, column]), abs=1e-6)
         else:
             assert np.isnan(figures["auc"])
+    assert varied > 0
+
+
+def test_scenarios_with_many_events_have_diagrams_of_their_own(scorer, split, monkeypatch) -> None:
+    everything = replace(split, part=np.full(len(split.events), Part.TEST, np.int8))
+    monkeypatch.setattr(measure_module, "FEWEST", 10)
+    found = measure_tasks(scorer, everything, like_at=4)
+    targets = scorer.evidence.model.task("interaction").rules.targets(split.events)
+    names = scorer.evidence.model.shape.scenarios
+    assert len(names) > 1
+    counts = np.bincount(split.events.scenario[targets], minlength=len(names))
+    for name, count in zip(names, counts, strict=True):
+        points = found.reliability.get(f"view in {name}")
+        assert (points is not None) == (count >= 10)
+        assert points is None or sum(point["count"] for point in points) == count
 
 
 def test_profile_and_strategy_by_hand(found, recommender, scorer, split) -> None:
@@ -173,7 +204,7 @@ def test_without_ratings_nothing_is_said_of_them(scorer, split) -> None:
     got = measure_tasks(scorer, replace(split, events=replace(split.events, value=none)))
     assert "interaction" not in got.tasks
     assert "strategy" in got.tasks
-    assert not got.reliability
+    assert not any("rated" in name for name in got.reliability)
 
 
 def test_tasks_that_are_off_are_left_out(market) -> None:
