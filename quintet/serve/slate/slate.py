@@ -58,7 +58,7 @@ class SlateConfig(Config):
     """
 
     diversity: Literal["none", "mmr", "dpp"] = "dpp"
-    strength: float = tunable(0.2, low=0, high=1, description="of the diversity")
+    strength: float = tunable(0.22, low=0, high=1, description="of the diversity")
     calibration: float = tunable(0.0, low=0, high=1, description="weight of the interests")
     interests: Literal["history", "predicted"] = "history"
     generators: dict[str, int] = Field(default_factory=lambda: {"fused": 100})
