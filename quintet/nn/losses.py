@@ -105,12 +105,12 @@ def _with_bias(item_ID: Tensor, bias_I: Tensor, dtype: torch.dtype) -> Tensor:
     """[I + padding, D + 3 + padding] vectors, bias in two coordinates (what the first loses), 1.
 
     The matrix products run at full speed over a catalogue padded to a multiple of 32, and in
-    bfloat16 over a width padded likewise.
+    bfloat16 over a width padded to one of 8.
     """
     n_items, D = item_ID.shape
     width = D + 3
     if dtype == torch.bfloat16:
-        width += -width % 32
+        width += -width % 8
     items_IE = item_ID.new_zeros(n_items + -n_items % 32, width, dtype=dtype)
     items_IE[:n_items, :D] = item_ID
     items_IE[:n_items, D] = bias_I
@@ -179,7 +179,7 @@ def catalogue_softmax(
         target_N: [N] rows of the items that came next.
         weight_N: [N] weights of the positions; equal when absent.
         correction_I: [I] added to the logits of all items but a row's own target (see
-            ``nn/sampled_softmax.py``); nothing when absent.
+            ``nn/catalogue_sample.py``); nothing when absent.
         low_precision: compute the three products in bfloat16.
     """
     weight_N = hidden_ND.new_ones(len(hidden_ND)) if weight_N is None else weight_N

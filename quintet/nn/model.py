@@ -13,11 +13,13 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from quintet.config import Config, build, tunable
 from quintet.data.batch import SequenceBatch
 from quintet.nn.backbones.base import BACKBONES
 from quintet.nn.balance import BalanceName, make_balance
+from quintet.nn.catalogue_sample import CatalogueSample, draw_sample
 from quintet.nn.content import ContentEncoder, Inputs, reads_low
 from quintet.nn.request import usable_fields
 from quintet.nn.shape import DataShape
@@ -58,6 +60,9 @@ class ModelConfig(Config):
         0.5, low=0.0, high=1.0, description="share of users whose attributes are withheld"
     )
     balance: BalanceName = "fixed"
+    #: items drawn a step by popularity, beside those of its histories; a catalogue that is not
+    #: twice as large is read and ranked whole
+    items_a_step: int = tunable(4096, choices=[2048, 4096, 8192])
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
     off: tuple[str, ...] = ()
 
@@ -120,6 +125,7 @@ class QuintetModel(nn.Module):
     """One network for the five tasks."""
 
     warm_I: Tensor
+    count_I: Tensor
 
     def __init__(
         self,
@@ -161,6 +167,8 @@ class QuintetModel(nn.Module):
         weights = {name: self.task(name).config.weight for name in self.tasks}
         self.balance = make_balance(config.balance, weights)
         self.register_buffer("warm_I", torch.ones(shape.n_items, dtype=torch.bool))
+        # known wherever there is training: no part of the model
+        self.register_buffer("count_I", torch.ones(shape.n_items), persistent=False)
 
     def _tower(self, name: TowerName) -> Tower:
         shape = self.shape
@@ -169,6 +177,11 @@ class QuintetModel(nn.Module):
         )
         tower.embedder.edges = torch.from_numpy(shape.level_edges().copy())
         return tower
+
+    def met(self, count_I: Tensor) -> None:
+        """Take note of [I] how often every item was met in the training events."""
+        device = self.bias_I.device
+        self.count_I, self.warm_I = count_I.float().to(device), (count_I > 0).to(device)
 
     def task(self, name: str) -> Task:
         """The task called ``name``."""
@@ -185,9 +198,10 @@ class QuintetModel(nn.Module):
 
     # ------------------------------------------------------------------ items
 
-    def item_tables(self, inputs: Inputs | None) -> ItemTables:
-        """Vectors of the whole catalogue from the prepared attributes of its items."""
-        content_ID = self.item_encoder(inputs) if self.item_encoder and inputs else None
+    def item_tables(self, inputs: Inputs | None, item_C: Tensor | None = None) -> ItemTables:
+        """Vectors of the items ``item_C``, or of all, from the catalogue's prepared attributes."""
+        own = inputs if inputs is None or item_C is None else _picked(inputs, item_C)
+        content_ID = self.item_encoder(own) if self.item_encoder and own else None
         items: dict[str, ItemVectors] = {}
         stand_in_ID = stand_in_bias_I = None
         if content_ID is not None:
@@ -197,18 +211,29 @@ class QuintetModel(nn.Module):
                 stand_in_ID = self.stand_in(read_ID).float()
             stand_in_bias_I = self.stand_in_bias(read_ID).squeeze(1)
         if "identity" in self.towers:
-            items["identity"] = self._identity(stand_in_ID, stand_in_bias_I)
+            items["identity"] = self._identity(stand_in_ID, stand_in_bias_I, item_C)
         if "content" in self.towers and content_ID is not None:
             items["content"] = ItemVectors(content_ID, self.content_bias(content_ID).squeeze(1))
         return ItemTables(items, stand_in_ID, stand_in_bias_I)
 
-    def _identity(self, stand_in_ID: Tensor | None, stand_in_bias_I: Tensor | None) -> ItemVectors:
+    def _identity(
+        self,
+        stand_in_ID: Tensor | None,
+        stand_in_bias_I: Tensor | None,
+        item_C: Tensor | None,
+    ) -> ItemVectors:
         """Identity vectors; in service, items without training events stand in by content."""
+        vector_ID: Tensor = self.embedding_ID
+        bias_I: Tensor = self.bias_I
+        warm_I = self.warm_I
+        if item_C is not None:
+            vector_ID = F.embedding(item_C, vector_ID)
+            bias_I, warm_I = bias_I[item_C], warm_I[item_C]
         if self.training or stand_in_ID is None or stand_in_bias_I is None:
-            return ItemVectors(self.embedding_ID, self.bias_I)
+            return ItemVectors(vector_ID, bias_I)
         return ItemVectors(
-            torch.where(self.warm_I[:, None], self.embedding_ID, stand_in_ID),
-            torch.where(self.warm_I, self.bias_I, stand_in_bias_I),
+            torch.where(warm_I[:, None], vector_ID, stand_in_ID),
+            torch.where(warm_I, bias_I, stand_in_bias_I),
         )
 
     # ---------------------------------------------------------------- histories
@@ -241,10 +266,7 @@ class QuintetModel(nn.Module):
         if self.user_encoder is None or inputs is None:
             return None
         rows = user_B.clamp_min(0)
-        picked = {
-            name: {key: tensor[rows] for key, tensor in own.items()} for name, own in inputs.items()
-        }
-        vector_BD: Tensor = self.user_encoder(picked)
+        vector_BD: Tensor = self.user_encoder(_picked(inputs, rows))
         return vector_BD * (user_B >= 0)[:, None]
 
     def states(
@@ -292,13 +314,16 @@ class QuintetModel(nn.Module):
             request: [N, ...] what was asked there.
             low_precision: whether products over the catalogue may run in bfloat16.
         """
-        tables = self.item_tables(item_inputs)
+        row_N, column_N = positions.nonzero(as_tuple=True)
+        sample = self._sample(batch, batch.item_BL[row_N, column_N])
+        if sample is not None:
+            batch = replace(batch, item_BL=sample.place_I[batch.item_BL])
+        tables = self.item_tables(item_inputs, None if sample is None else sample.item_C)
         user_BD = self.user_vectors(user_inputs, batch.user_B)
         withheld_B = torch.rand(len(batch.user_B), device=batch.user_B.device)
         withheld_B = withheld_B < self.config.attribute_dropout
         if user_BD is not None:
             user_BD = torch.where(withheld_B[:, None], torch.zeros_like(user_BD), user_BD)
-        row_N, column_N = positions.nonzero(as_tuple=True)
         hidden = self.hidden(batch.without_last(), tables, user_BD, row_N, column_N)
         states = self._turned(hidden, request)
         step = Step(
@@ -307,7 +332,8 @@ class QuintetModel(nn.Module):
             items=tables.items,
             content_ID=tables.content_ID,
             content_bias_I=tables.content_bias_I,
-            warm_I=self.warm_I,
+            warm_I=self.warm_I if sample is None else self.warm_I[sample.item_C],
+            correction_I=None if sample is None else sample.correction_C,
             target_N=batch.item_BL[row_N, column_N],
             history_N=row_N,
             attributes_hidden_N=withheld_B[row_N],
@@ -322,11 +348,19 @@ class QuintetModel(nn.Module):
             for name in self.tasks
         }
 
+    def _sample(self, batch: SequenceBatch, target_N: Tensor) -> CatalogueSample | None:
+        """The items that a step reads and ranks; None for all of them."""
+        negatives = self.config.items_a_step
+        if self.shape.n_items < 2 * negatives:
+            return None
+        return draw_sample(batch.item_BL, target_N, self.count_I, negatives)
+
     def _views(self, batch: SequenceBatch, tables: ItemTables) -> tuple[Tensor, Tensor] | None:
         """States of two separate pieces of every history that is long enough."""
         if "profile" not in self.tasks:
             return None
-        pieces = two_views(batch, self.shape.n_items)
+        padding = len(tables.items[self.tower_names[0]].bias_I)
+        pieces = two_views(batch, padding)
         if pieces is None:
             return None
         name, batch = self.tower_names[0], SequenceBatch.joined(pieces)
@@ -335,3 +369,10 @@ class QuintetModel(nn.Module):
         hidden_BD: Tensor = self.towers[name](batch, items, None, rows, batch.length_B)
         one, other = hidden_BD.chunk(2)
         return one, other
+
+
+def _picked(inputs: Inputs, row_N: Tensor) -> Inputs:
+    """The prepared attributes of some rows."""
+    return {
+        name: {key: tensor[row_N] for key, tensor in own.items()} for name, own in inputs.items()
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from quintet.data.singular import leading
 from quintet.data.states import state_before
 from quintet.nn.content import ContentEncoder, Inputs, to_device
 from quintet.nn.model import ModelConfig, QuintetModel
-from quintet.nn.shape import DataShape, describe, warm_items
+from quintet.nn.shape import DataShape, describe
 from quintet.nn.tasks.base import Arrays, all_tensors, as_tensors
 from quintet.train.align import align_content
 from quintet.train.start import Start
@@ -92,7 +93,7 @@ def build_model(
         item_encoder,
         ContentEncoder.fitted(tables.users, config.width, (), config.modality_settings),
     )
-    model.warm_I = torch.from_numpy(warm_items(tables.events))
+    model.met(torch.from_numpy(tables.events.item_counts()))
     start_ID = cooccurrence_vectors(tables.events, config.width)
     if start_ID is not None:
         with torch.no_grad():
@@ -105,6 +106,26 @@ def build_model(
         model.task(name).fit(tables.events, tables.items, tables.users)
     if start is not None:
         start.into(model)
+    return model
+
+
+@torch.no_grad()
+def recounted(learned: QuintetModel, tables: TrainingTables) -> QuintetModel:
+    """A copy with its counted parts fitted anew; items met for the first time start near others."""
+    model = copy.deepcopy(learned)
+    model.embedding_ID.requires_grad_(True)
+    model.bias_I.requires_grad_(True)
+    weights = {name: value.detach().clone() for name, value in model.named_parameters()}
+    count_I = torch.from_numpy(tables.events.item_counts())
+    first_I = (count_I > 0) & ~model.warm_I.cpu()
+    for name in model.tasks:
+        model.task(name).fit(tables.events, tables.items, tables.users)
+    for name, value in model.named_parameters():
+        value.copy_(weights[name])
+    start_ID = cooccurrence_vectors(tables.events, learned.config.width) if first_I.any() else None
+    if start_ID is not None:
+        model.embedding_ID[first_I] = torch.from_numpy(start_ID)[first_I]
+    model.met(count_I)
     return model
 
 

@@ -15,15 +15,14 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from quintet.data.encode import Encoded
 from quintet.data.split import Part, Split
 from quintet.nn.model import QuintetModel
 from quintet.serve.trained import Trained
 from quintet.train.loop import OnStep, Trainer
-from quintet.train.pipeline import Fitted, TrainConfig, fit_memories, prepared
-from quintet.train.prepare import TrainingTables
+from quintet.train.pipeline import Fitted, TrainConfig, fit_memories
+from quintet.train.prepare import TrainingTables, prepared_orders, recounted
 
 Scope = Literal["counts", "full"]
 
@@ -93,10 +92,10 @@ def _tables(trained: Trained, encoded: Encoded, known: Split) -> TrainingTables:
 def _continued(
     learned: QuintetModel, tables: TrainingTables, config: TrainConfig, on_step: OnStep | None
 ) -> QuintetModel:
-    """A network of the same shape, trained on from the learned weights."""
-    as_chosen = config.model_copy(update={"model": learned.config})
-    model, orders = prepared(tables, as_chosen, learned.shape)
-    _take_over(model, learned)
+    """The network trained on from the learned weights."""
+    model = recounted(learned, tables)
+    device = model.bias_I.device
+    orders = prepared_orders(tables, model, device, config.loop.tie_orders, config.seed)
     loop = config.loop.model_copy(
         update={
             "epochs": config.refit_epochs,
@@ -105,15 +104,3 @@ def _continued(
     )
     Trainer(model, orders, loop, config.seed + 1, on_step=on_step).run()
     return model
-
-
-@torch.no_grad()
-def _take_over(model: QuintetModel, learned: QuintetModel) -> None:
-    """The learned weights, but for items that only the validation events know."""
-    own = dict(model.named_parameters())
-    warm_I = learned.warm_I
-    for name, weight in learned.named_parameters():
-        if name in ("embedding_ID", "bias_I"):
-            own[name][warm_I] = weight[warm_I]
-        else:
-            own[name].copy_(weight)

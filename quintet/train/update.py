@@ -8,7 +8,6 @@ got another number would get another's weights. Who was erased leaves the histor
 
 from __future__ import annotations
 
-import copy
 import datetime
 import time
 from collections.abc import Iterable, Mapping
@@ -17,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from pydantic import Field
 
 from quintet.config import Config
@@ -25,14 +23,13 @@ from quintet.data.interactions import Mask, seeded_hash
 from quintet.data.vocab import Vocabulary
 from quintet.errors import DataError, EmptyDataError
 from quintet.nn.model import QuintetModel
-from quintet.nn.shape import warm_items
 from quintet.serve.grown import attribute_table, grown, ids_of
 from quintet.serve.grown import prepared as prepared_catalogue
 from quintet.serve.recounted import joined
 from quintet.serve.trained import Trained
 from quintet.store import Erasure, Event, ItemUpsert, Journal, Owner
 from quintet.train.loop import LoopConfig, OnStep, Trainer
-from quintet.train.prepare import TrainingTables, cooccurrence_vectors, prepared_orders
+from quintet.train.prepare import TrainingTables, prepared_orders, recounted
 
 Id = str | int
 
@@ -228,7 +225,7 @@ def _continued(
     on_step: OnStep | None,
 ) -> QuintetModel:
     """The network trained on, on the histories that grew and on some that did not."""
-    model = _recounted(learned, tables)
+    model = recounted(learned, tables)
     chance_U = seeded_hash(np.arange(len(changed_U)), config.seed) / 2.0**64
     learned_U = changed_U | (chance_U < config.replay)
     events = tables.events.select(learned_U[tables.events.user])
@@ -242,23 +239,3 @@ def _continued(
         )
         Trainer(model, orders, settings, config.seed + 1, on_step=on_step).run()
     return model.eval()
-
-
-@torch.no_grad()
-def _recounted(learned: QuintetModel, tables: TrainingTables) -> QuintetModel:
-    """A copy with its counted parts fitted anew; items met for the first time start near others."""
-    model = copy.deepcopy(learned)
-    model.embedding_ID.requires_grad_(True)
-    model.bias_I.requires_grad_(True)
-    weights = {name: value.detach().clone() for name, value in model.named_parameters()}
-    warm_I = torch.from_numpy(warm_items(tables.events))
-    first_I = warm_I & ~model.warm_I.cpu()
-    for name in model.tasks:
-        model.task(name).fit(tables.events, tables.items, tables.users)
-    for name, value in model.named_parameters():
-        value.copy_(weights[name])
-    start_ID = cooccurrence_vectors(tables.events, learned.config.width) if first_I.any() else None
-    if start_ID is not None:
-        model.embedding_ID[first_I] = torch.from_numpy(start_ID)[first_I]
-    model.warm_I = warm_I.to(model.warm_I.device)
-    return model

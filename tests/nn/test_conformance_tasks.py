@@ -46,6 +46,7 @@ def random_step(seed: int = 0, rows: np.ndarray | None = None) -> Step:
         content_ID=leaf(n_items, D),
         content_bias_I=leaf(n_items),
         warm_I=torch.from_numpy(EVENTS.item_counts() > 0),
+        correction_I=None,
         target_N=torch.from_numpy(EVENTS.item[rows]),
         history_N=torch.from_numpy(EVENTS.group()[rows]),
         attributes_hidden_N=torch.from_numpy(EVENTS.group()[rows] % 2 == 0),

@@ -43,6 +43,8 @@ class ItemVectors:
 class Step:
     """What a training step offers to the tasks.
 
+    The items are the whole catalogue or, where that is large, a sample of it; I counts those.
+
     Attributes:
         hidden: [N, D] state of each tower at the supervised positions.
         shared_ND: [N, D] the shared state, before the user's attributes are known to it.
@@ -50,6 +52,8 @@ class Step:
         content_ID: [I, D] content vectors in the identity tower's space, if items have content.
         content_bias_I: [I] their biases.
         warm_I: [I] items with training events.
+        correction_I: [I] added to the logits of all but a position's own target, if the items are a
+            sample (see ``nn/catalogue_sample.py``).
         target_N: [N] the item that came next.
         history_N: [N] row of the batch that a position belongs to.
         attributes_hidden_N: [N] true where the user's attributes were withheld from the state.
@@ -64,6 +68,7 @@ class Step:
     content_ID: Tensor | None
     content_bias_I: Tensor | None
     warm_I: Tensor
+    correction_I: Tensor | None
     target_N: Tensor
     history_N: Tensor
     attributes_hidden_N: Tensor

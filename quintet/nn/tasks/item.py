@@ -46,6 +46,7 @@ class Item(Task):
             identity.vector_ID.detach(),
             torch.zeros_like(identity.bias_I),
             rows,
+            correction_I=step.correction_I,
             low_precision=step.low_precision,
         )
         chosen = torch.randperm(len(step.target_N), device=warm.device)[: self.config.positions]
@@ -54,6 +55,7 @@ class Item(Task):
             step.content_ID,
             step.content_bias_I,
             step.target_N[chosen],
+            correction_I=step.correction_I,
             low_precision=step.low_precision,
         )
         return identify + self.config.stand_in * stand_in
