@@ -2,14 +2,16 @@
 
 A step over a large catalogue reads and ranks only some of it: what its own histories hold, and
 items drawn by popularity. All that a step does with items (content vectors, every softmax) then
-costs the same whatever the catalogue's size. An item that is expected in the sample Q times, and
-stands there m times, speaks for m / Q items of its kind, so that
+costs the same whatever the catalogue's size. Item j is drawn with chance p_j, independent of all
+else, and then speaks for 1 / p_j items of its kind, so that
 
-    ``e^{s_t} + Σ_{j ≠ t} (m_j / Q_j) e^{s_j}``
+    ``e^{s_t} + Σ_{j ≠ t, drawn} e^{s_j} / p_j``
 
 is an unbiased estimate of the softmax's normaliser (importance sampling: Bengio & Senécal 2008,
-section 3; correction of targets in the batch by log Q: Yi et al. 2019, section 4). The target's
-own term is exact. Shapes: B windows of L events, N positions, C items of the sample, I of all.
+section 3). The target's own term is exact. What a history holds is read, and no rival unless it was
+drawn: the items of one's own history are far more frequent in the batch than popularity tells, and
+corrected by popularity they would be rivals several times over of the very states that should
+rank them high. Shapes: B windows of L events, C items of the sample, I of all.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ class CatalogueSample:
 
     Attributes:
         item_C: [C] distinct rows of items, ascending.
-        correction_C: [C] ``log(m / Q)``, to be added to the logit where the item is no target;
-            that of an item which is read but stands for none is far below all others.
+        correction_C: [C] ``−log p``, to be added to the logit where the item is no target; far
+            below all logits for an item that is read and was not drawn.
         place_I: [I + 1] where a row of the catalogue stands in the sample; C where it does not.
     """
 
@@ -41,33 +43,37 @@ class CatalogueSample:
     place_I: Tensor
 
 
-def draw_sample(
-    read_BL: Tensor, target_N: Tensor, count_I: Tensor, negatives: int
-) -> CatalogueSample:
-    """The items of the histories, and ``negatives`` draws by popularity, with replacement.
+def drawing_chances(count_I: Tensor, wanted: int) -> Tensor:
+    """[I] chance of every item to be drawn: by flattened popularity, at most 1, ``wanted`` in sum.
+
+    Args:
+        count_I: [I] training events of every item.
+        wanted: how many items are drawn on average; fewer than there are.
+    """
+    share_I = (count_I.double() + 1) ** FLATTENING
+    certain_I = torch.zeros_like(share_I, dtype=torch.bool)
+    while True:
+        left = wanted - int(certain_I.sum())
+        chance_I = share_I * (left / share_I[~certain_I].sum())
+        over_I = (chance_I >= 1) & ~certain_I
+        if not over_I.any():
+            return torch.where(certain_I, 1.0, chance_I).float()
+        certain_I |= over_I
+
+
+def draw_sample(read_BL: Tensor, chance_I: Tensor) -> CatalogueSample:
+    """The items of the histories, and those that the draw met.
 
     Args:
         read_BL: rows of the items in the histories; I where padded.
-        target_N: [N] rows of the items that came next.
-        count_I: [I] training events of every item; targets are taken for draws by these counts.
-        negatives: how many items are drawn.
+        chance_I: [I] of :func:`drawing_chances`.
     """
-    n_items = len(count_I)
-    drawn_share_I = (count_I.double() + 1) ** FLATTENING
-    cumulated_I = drawn_share_I.cumsum(0)
-    uniform_S = torch.rand(negatives, dtype=torch.float64, device=target_N.device)
-    drawn_S = torch.searchsorted(cumulated_I, uniform_S * cumulated_I[-1], right=True)
-    times_I = torch.bincount(
-        torch.cat([target_N, drawn_S.clamp(max=n_items - 1)]), minlength=n_items
-    )
-    chosen_I = times_I > 0
+    n_items = len(chance_I)
+    drawn_I = torch.rand_like(chance_I) < chance_I
+    chosen_I = drawn_I.clone()
     chosen_I[read_BL[read_BL < n_items]] = True
     item_C = chosen_I.nonzero().squeeze(1)
-    target_share_C = count_I[item_C].double() / count_I.sum(dtype=torch.float64).clamp_min(1)
-    expected_C = negatives * drawn_share_I[item_C] / cumulated_I[-1]
-    expected_C = expected_C + len(target_N) * target_share_C
-    times_C = times_I[item_C]
-    correction_C = torch.where(times_C > 0, (times_C / expected_C).log(), NEVER).float()
+    correction_C = torch.where(drawn_I[item_C], -chance_I[item_C].log(), NEVER)
     place_I = torch.full((n_items + 1,), len(item_C), device=item_C.device)
     place_I[item_C] = torch.arange(len(item_C), device=item_C.device)
     return CatalogueSample(item_C, correction_C, place_I)

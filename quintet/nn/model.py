@@ -19,7 +19,7 @@ from quintet.config import Config, build, tunable
 from quintet.data.batch import SequenceBatch
 from quintet.nn.backbones.base import BACKBONES
 from quintet.nn.balance import BalanceName, make_balance
-from quintet.nn.catalogue_sample import CatalogueSample, draw_sample
+from quintet.nn.catalogue_sample import CatalogueSample, draw_sample, drawing_chances
 from quintet.nn.content import ContentEncoder, Inputs, reads_low
 from quintet.nn.request import usable_fields
 from quintet.nn.shape import DataShape
@@ -125,7 +125,7 @@ class QuintetModel(nn.Module):
     """One network for the five tasks."""
 
     warm_I: Tensor
-    count_I: Tensor
+    chance_I: Tensor | None
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class QuintetModel(nn.Module):
         self.balance = make_balance(config.balance, weights)
         self.register_buffer("warm_I", torch.ones(shape.n_items, dtype=torch.bool))
         # known wherever there is training: no part of the model
-        self.register_buffer("count_I", torch.ones(shape.n_items), persistent=False)
+        self.register_buffer("chance_I", None, persistent=False)
 
     def _tower(self, name: TowerName) -> Tower:
         shape = self.shape
@@ -180,8 +180,10 @@ class QuintetModel(nn.Module):
 
     def met(self, count_I: Tensor) -> None:
         """Take note of [I] how often every item was met in the training events."""
-        device = self.bias_I.device
-        self.count_I, self.warm_I = count_I.float().to(device), (count_I > 0).to(device)
+        device, wanted = self.bias_I.device, self.config.items_a_step
+        self.warm_I = (count_I > 0).to(device)
+        large = len(count_I) >= 2 * wanted
+        self.chance_I = drawing_chances(count_I, wanted).to(device) if large else None
 
     def task(self, name: str) -> Task:
         """The task called ``name``."""
@@ -315,7 +317,7 @@ class QuintetModel(nn.Module):
             low_precision: whether products over the catalogue may run in bfloat16.
         """
         row_N, column_N = positions.nonzero(as_tuple=True)
-        sample = self._sample(batch, batch.item_BL[row_N, column_N])
+        sample = self._sample(batch)
         if sample is not None:
             batch = replace(batch, item_BL=sample.place_I[batch.item_BL])
         tables = self.item_tables(item_inputs, None if sample is None else sample.item_C)
@@ -348,12 +350,11 @@ class QuintetModel(nn.Module):
             for name in self.tasks
         }
 
-    def _sample(self, batch: SequenceBatch, target_N: Tensor) -> CatalogueSample | None:
+    def _sample(self, batch: SequenceBatch) -> CatalogueSample | None:
         """The items that a step reads and ranks; None for all of them."""
-        negatives = self.config.items_a_step
-        if self.shape.n_items < 2 * negatives:
+        if self.chance_I is None:
             return None
-        return draw_sample(batch.item_BL, target_N, self.count_I, negatives)
+        return draw_sample(batch.item_BL, self.chance_I)
 
     def _views(self, batch: SequenceBatch, tables: ItemTables) -> tuple[Tensor, Tensor] | None:
         """States of two separate pieces of every history that is long enough."""

@@ -205,7 +205,7 @@ def _grown_model(old: QuintetModel, n_items: int, features: FeatureTable) -> Qui
     model.shape = replace(old.shape, n_items=n_items)
     model.embedding_ID = nn.Parameter(_padded(old.embedding_ID, more), requires_grad=False)
     model.bias_I = nn.Parameter(_padded(old.bias_I, more), requires_grad=False)
-    model.warm_I, model.count_I = _padded(old.warm_I, more), _padded(old.count_I, more)
+    model.warm_I = _padded(old.warm_I, more)
     for name in model.tasks:
         task = model.task(name)
         if isinstance(task, Interaction):

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from quintet.data.batch import Windows
-from quintet.nn.catalogue_sample import CatalogueSample, draw_sample
+from quintet.nn.catalogue_sample import CatalogueSample, draw_sample, drawing_chances
 from quintet.nn.losses import catalogue_softmax
 from quintet.nn.model import QuintetModel
 from quintet.train.prepare import PreparedEvents
@@ -48,23 +48,35 @@ def test_by_hand() -> None:
     assert loss.item() == pytest.approx(math.log(1 + 3 * math.exp(2)), abs=1e-6)
 
 
-def test_the_correction_is_times_over_expected_times() -> None:
+def test_chances_are_at_most_one_and_sum_to_what_is_wanted() -> None:
+    for wanted in (1, 3, 5, 7):
+        chance = drawing_chances(COUNTS, wanted)
+        assert chance.sum().item() == pytest.approx(wanted, rel=1e-5)
+        assert chance.max() <= 1
+        assert (chance.diff() <= 0).all()
+    by_hand = (COUNTS + 1) ** 0.75
+    torch.testing.assert_close(drawing_chances(COUNTS, 1), by_hand / by_hand.sum())
+
+
+def test_an_item_is_corrected_by_its_chance() -> None:
     torch.manual_seed(0)
-    target = torch.tensor([0, 0, 2])
-    drawn = draw_sample(NOTHING, target, COUNTS, negatives=50)
+    chance = drawing_chances(COUNTS, 5)
+    drawn = draw_sample(NOTHING, chance)
     assert drawn.item_C.tolist() == sorted(set(drawn.item_C.tolist()))
-    assert torch.equal(drawn.item_C[drawn.place_I[target]], target)
-    share = (COUNTS + 1) ** 0.75
-    expected = 50 * share / share.sum() + 3 * COUNTS / COUNTS.sum()
-    times = drawn.correction_C.exp() * expected[drawn.item_C]
-    torch.testing.assert_close(times, times.round(), atol=1e-4, rtol=0)
-    assert times.sum().item() == pytest.approx(53, abs=1e-3)
-    assert times[drawn.place_I[target[0]]] >= 2
+    torch.testing.assert_close(drawn.correction_C, -chance[drawn.item_C].log())
 
 
-def test_an_item_that_is_only_read_stands_for_none() -> None:
+def test_items_are_drawn_as_often_as_their_chance_says() -> None:
+    torch.manual_seed(0)
+    chance, times = drawing_chances(COUNTS, 3), torch.zeros(len(COUNTS))
+    for _ in range(2000):
+        times[draw_sample(NOTHING, chance).item_C] += 1
+    torch.testing.assert_close(times / 2000, chance, atol=0.04, rtol=0)
+
+
+def test_an_item_that_is_only_read_is_no_rival() -> None:
     read = torch.tensor([[7, 3], [8, 8]])  # 8 is padding
-    drawn = draw_sample(read, torch.tensor([0]), COUNTS, negatives=0)
+    drawn = draw_sample(read, torch.tensor([1.0] + [0.0] * 7))
     assert drawn.item_C.tolist() == [0, 3, 7]
     assert drawn.place_I[read].tolist() == [[2, 1], [3, 3]]
     parts = [part.detach() for part in inputs(4, 8, 5)]
@@ -75,7 +87,7 @@ def test_the_draw_is_a_function_of_torchs_seed() -> None:
     drawn = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        drawn.append(draw_sample(NOTHING, torch.tensor([0]), COUNTS.repeat(20), 20))
+        drawn.append(draw_sample(NOTHING, drawing_chances(COUNTS.repeat(20), 20)))
     assert torch.equal(drawn[0].item_C, drawn[1].item_C)
     assert not torch.equal(drawn[0].item_C, drawn[2].item_C)
 
@@ -90,7 +102,7 @@ def test_value_and_gradients_are_those_of_autograd() -> None:
     torch.manual_seed(0)
     hidden, items, bias = parts = inputs(12, 8, 5)
     target = torch.randint(7, (12,))
-    drawn = draw_sample(NOTHING, target, COUNTS, 6)
+    drawn = draw_sample(target, drawing_chances(COUNTS, 6))
     loss = sampled(parts, target, drawn)
     logits = hidden @ items[drawn.item_C].T + bias[drawn.item_C]
     place = drawn.place_I[target]
@@ -107,7 +119,7 @@ def test_low_precision_is_close() -> None:
     torch.manual_seed(0)
     parts = inputs(64, 200, 16)
     target = torch.randint(200, (64,))
-    drawn = draw_sample(NOTHING, target, torch.arange(200.0), 100)
+    drawn = draw_sample(target, drawing_chances(torch.arange(200.0), 100))
     exact, rough = (sampled(parts, target, drawn, low) for low in (False, True))
     torch.testing.assert_close(rough, exact, rtol=2e-2, atol=0)
     for one, other in zip(
@@ -120,6 +132,7 @@ def test_the_expected_gradient_is_that_of_the_full_softmax() -> None:
     torch.manual_seed(0)
     n_items, n = 600, 40
     count = 2000.0 / torch.arange(1, n_items + 1)
+    chance = drawing_chances(count, 100)
     # logits within about ±1: the logarithm of an unbiased estimate is biased where they are wide
     parts = [(0.4 * part.detach()).requires_grad_() for part in inputs(n, n_items, 4)]
 
@@ -129,8 +142,8 @@ def test_the_expected_gradient_is_that_of_the_full_softmax() -> None:
     sums = torch.zeros(3, sum(part.numel() for part in parts))
     for _ in range(150):
         target = torch.multinomial(count, n, replacement=True)
-        drawn = draw_sample(NOTHING, target, count, 100)
-        blind = replace(drawn, correction_C=torch.zeros_like(drawn.correction_C))
+        drawn = draw_sample(target, chance)
+        blind = replace(drawn, correction_C=drawn.correction_C.clamp_max(0))
         sums[0] += gradient(catalogue_softmax(*parts, target))
         sums[1] += gradient(sampled(parts, target, drawn))
         sums[2] += gradient(sampled(parts, target, blind))
@@ -145,7 +158,6 @@ def step(items_a_step: int, loss: str = "softmax") -> tuple[dict[str, Tensor], T
     """Losses of one step, the gradient of the identity vectors and the size of the catalogue."""
     data = tables()
     model = model_of(data, items_a_step=items_a_step, tasks={"ranking": {"loss": loss}})
-    assert model.count_I.sum() == len(data.events)
     losses = losses_of(model, prepared(data, model))
     torch.stack(list(losses.values())).sum().backward()
     assert model.embedding_ID.grad is not None
@@ -192,7 +204,7 @@ def test_a_sample_of_everything_gives_the_losses_of_the_whole(
     n_items = data.events.n_items
     every = torch.arange(n_items)
     everything = CatalogueSample(every, torch.zeros(n_items), torch.arange(n_items + 1))
-    monkeypatch.setattr(model, "_sample", lambda batch, target: everything)
+    monkeypatch.setattr(model, "_sample", lambda batch: everything)
     sampled = losses_of(model, events)
     for name, value in whole.items():
         torch.testing.assert_close(sampled[name], value)
