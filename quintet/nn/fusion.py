@@ -86,11 +86,19 @@ class Fusion(nn.Module):
 
     def forward(self, evidence_BIK: Tensor, context_BF: Tensor, bucket_I: Tensor) -> Tensor:
         """[B, I] fused scores."""
-        weight_BK, bucket_IK = self.weights(context_BF), self.bucket_SK[bucket_I]
-        gated_BI = torch.einsum("bik,bk,ik->bi", evidence_BIK, weight_BK, bucket_IK)
+        gated_BI = self.gated(evidence_BIK, context_BF, bucket_I.expand(len(context_BF), -1))
         if self.new_K is None:
             return gated_BI
         return torch.where(bucket_I == 0, evidence_BIK @ self.new_K + self.new_bias, gated_BI)
+
+    def gated(self, evidence_BCK: Tensor, context_BF: Tensor, bucket_BC: Tensor) -> Tensor:
+        """[B, C] fused scores of items by their buckets, with no regard to what is new.
+
+        The products with every bucket's weights read the evidence once and copy none of it.
+        """
+        weight_BSK = self.weights(context_BF)[:, None] * self.bucket_SK
+        score_BCS = evidence_BCK @ weight_BSK.mT
+        return score_BCS.gather(2, bucket_BC[..., None]).squeeze(2)
 
     def penalty(self) -> Tensor:
         """What holds the fit near the prior: plain weights, no gates, equal buckets."""
@@ -173,9 +181,7 @@ def fit_fusion(fusion: Fusion, rivals: Rivals) -> float:
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        weight_B1K = fusion.weights(rivals.context_BF)[:, None]
-        gated_BCK = rivals.evidence_BCK * fusion.bucket_SK[rivals.bucket_BC]
-        score_BC = (gated_BCK * weight_B1K).sum(-1)
+        score_BC = fusion.gated(rivals.evidence_BCK, rivals.context_BF, rivals.bucket_BC)
         loss = F.cross_entropy(score_BC + rivals.correction_C, first_B) + fusion.penalty()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss

@@ -34,7 +34,14 @@ def reusing_memory() -> Iterator[bool]:
     finally:
         if library is not None and in_force:
             _set(library, AFTERWARDS)
-            library.malloc_trim(ctypes.c_size_t(0))
+            hand_back()
+
+
+def hand_back() -> None:
+    """Give freed memory back to the system: a heap that is kept falls to pieces and grows."""
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(ctypes.c_size_t(0))
 
 
 def _glibc() -> ctypes.CDLL | None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from quintet.config import Config, tunable
 from quintet.data.batch import Windows, length_bucketed, training_windows
 from quintet.nn.model import QuintetModel
-from quintet.train.allocator import reusing_memory
+from quintet.train.allocator import hand_back, reusing_memory
 from quintet.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from quintet.train.prepare import PreparedEvents
 
@@ -138,6 +138,7 @@ class Trainer:
                 if self.on_step is not None:
                     self.on_step(step, total, losses[-1])
             epoch += 1
+            hand_back()
             self._record("loss", epoch, float(np.mean(losses)))
             if self._due(epoch):
                 self._validate(epoch)
