@@ -16,6 +16,7 @@ rank them high. Shapes: B windows of L events, C items of the sample, I of all.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -41,6 +42,19 @@ class CatalogueSample:
     item_C: Tensor
     correction_C: Tensor
     place_I: Tensor
+
+    def of(self, inputs: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
+        """Prepared attributes of these items, given those of all."""
+        return picked(inputs, self.item_C)
+
+
+def picked(
+    inputs: Mapping[str, Mapping[str, Tensor]], row_N: Tensor
+) -> dict[str, dict[str, Tensor]]:
+    """Some rows of prepared attributes."""
+    return {
+        name: {key: tensor[row_N] for key, tensor in own.items()} for name, own in inputs.items()
+    }
 
 
 def drawing_chances(count_I: Tensor, wanted: int) -> Tensor:

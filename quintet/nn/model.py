@@ -19,11 +19,17 @@ from quintet.config import Config, build, tunable
 from quintet.data.batch import SequenceBatch
 from quintet.nn.backbones.base import BACKBONES
 from quintet.nn.balance import BalanceName, make_balance
-from quintet.nn.catalogue_sample import CatalogueSample, draw_sample, drawing_chances
+from quintet.nn.catalogue_sample import (
+    CatalogueSample,
+    draw_sample,
+    drawing_chances,
+    picked,
+)
 from quintet.nn.content import ContentEncoder, Inputs, reads_low
+from quintet.nn.items import ItemVectors
 from quintet.nn.request import usable_fields
 from quintet.nn.shape import DataShape
-from quintet.nn.tasks.base import TASKS, ItemVectors, Step, Task, Tensors, joint_vectors
+from quintet.nn.tasks.base import TASKS, Step, Task, Tensors, joint_vectors
 from quintet.nn.tower import EventEmbedder, EventItems, Tower
 from quintet.nn.turn import Turn
 from quintet.nn.views import two_views
@@ -63,6 +69,8 @@ class ModelConfig(Config):
     #: items drawn a step by popularity, beside those of its histories; a catalogue that is not
     #: twice as large is read and ranked whole
     items_a_step: int = tunable(4096, choices=[2048, 4096, 8192])
+    #: up to so many items, identity vectors are ranked whole even so
+    most_items_ranked_whole: int = 50_000
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
     off: tuple[str, ...] = ()
 
@@ -73,18 +81,16 @@ class ItemTables:
 
     Attributes:
         items: vectors and biases by tower; cold items stand in the identity tower by content.
-        content_ID: [I, D] content vectors in the identity tower's space.
-        content_bias_I: [I] their biases.
+        stand_in: what stands in the identity tower by content.
     """
 
     items: dict[str, ItemVectors]
-    content_ID: Tensor | None
-    content_bias_I: Tensor | None
+    stand_in: ItemVectors | None
 
     @cached_property
     def joint_ID(self) -> Tensor:  # noqa: N802
         """[I, D] what the interaction task reads of an item."""
-        return joint_vectors(self.items, self.content_ID)
+        return joint_vectors(self.items, self.stand_in)
 
 
 @dataclass(frozen=True)
@@ -200,42 +206,44 @@ class QuintetModel(nn.Module):
 
     # ------------------------------------------------------------------ items
 
-    def item_tables(self, inputs: Inputs | None, item_C: Tensor | None = None) -> ItemTables:
-        """Vectors of the items ``item_C``, or of all, from the catalogue's prepared attributes."""
-        own = inputs if inputs is None or item_C is None else _picked(inputs, item_C)
-        content_ID = self.item_encoder(own) if self.item_encoder and own else None
-        items: dict[str, ItemVectors] = {}
-        stand_in_ID = stand_in_bias_I = None
-        if content_ID is not None:
+    def item_tables(
+        self, inputs: Inputs | None, sample: CatalogueSample | None = None
+    ) -> ItemTables:
+        """Vectors of the catalogue, or a sample of it, from the prepared attributes of all items.
+
+        Identity vectors are looked up and not computed: they are sampled only where a softmax over
+        all of them would take too long. Their rows are sparse in events, and need every rival.
+        """
+        content: dict[str, ItemVectors] = {}
+        stand_in = None
+        if self.item_encoder is not None and inputs is not None:
+            content_ID = self.item_encoder(inputs if sample is None else sample.of(inputs))
             # read, not moved: the item task must not pull at the content tower's vectors
             read_ID, low = content_ID.detach(), reads_low(self, content_ID)
             with torch.autocast(content_ID.device.type, torch.bfloat16, enabled=low):
                 stand_in_ID = self.stand_in(read_ID).float()
-            stand_in_bias_I = self.stand_in_bias(read_ID).squeeze(1)
-        if "identity" in self.towers:
-            items["identity"] = self._identity(stand_in_ID, stand_in_bias_I, item_C)
-        if "content" in self.towers and content_ID is not None:
-            items["content"] = ItemVectors(content_ID, self.content_bias(content_ID).squeeze(1))
-        return ItemTables(items, stand_in_ID, stand_in_bias_I)
+            stand_in = ItemVectors(stand_in_ID, self.stand_in_bias(read_ID).squeeze(1), sample)
+            if "content" in self.towers:
+                bias_I = self.content_bias(content_ID).squeeze(1)
+                content["content"] = ItemVectors(content_ID, bias_I, sample)
+        if "identity" not in self.towers:
+            return ItemTables(content, stand_in)
+        whole = self.shape.n_items <= self.config.most_items_ranked_whole
+        identity = self._identity(stand_in, None if whole else sample)
+        return ItemTables({"identity": identity, **content}, stand_in)
 
     def _identity(
-        self,
-        stand_in_ID: Tensor | None,
-        stand_in_bias_I: Tensor | None,
-        item_C: Tensor | None,
+        self, stand_in: ItemVectors | None, sample: CatalogueSample | None
     ) -> ItemVectors:
         """Identity vectors; in service, items without training events stand in by content."""
-        vector_ID: Tensor = self.embedding_ID
-        bias_I: Tensor = self.bias_I
-        warm_I = self.warm_I
-        if item_C is not None:
-            vector_ID = F.embedding(item_C, vector_ID)
-            bias_I, warm_I = bias_I[item_C], warm_I[item_C]
-        if self.training or stand_in_ID is None or stand_in_bias_I is None:
-            return ItemVectors(vector_ID, bias_I)
+        if sample is not None:
+            rows_C = sample.item_C
+            return ItemVectors(F.embedding(rows_C, self.embedding_ID), self.bias_I[rows_C], sample)
+        if self.training or stand_in is None:
+            return ItemVectors(self.embedding_ID, self.bias_I)
         return ItemVectors(
-            torch.where(warm_I[:, None], vector_ID, stand_in_ID),
-            torch.where(warm_I, bias_I, stand_in_bias_I),
+            torch.where(self.warm_I[:, None], self.embedding_ID, stand_in.vector_ID),
+            torch.where(self.warm_I, self.bias_I, stand_in.bias_I),
         )
 
     # ---------------------------------------------------------------- histories
@@ -256,19 +264,19 @@ class QuintetModel(nn.Module):
 
     def _event_items(self, tower: str, tables: ItemTables) -> EventItems:
         """The vectors that a tower reads events by; in training, some identities are dropped."""
-        vector_ID = tables.items[tower].vector_ID
-        if tower == "identity" and self.training and tables.content_ID is not None:
-            drawn_I = torch.rand(len(vector_ID), device=vector_ID.device)
-            swapped_I = drawn_I < self.config.identity_dropout
-            return EventItems(vector_ID, swapped_I, tables.content_ID.detach())
-        return EventItems(vector_ID)
+        items = tables.items[tower]
+        if tower == "identity" and self.training and tables.stand_in is not None:
+            drawn_I = torch.rand(len(items.bias_I), device=items.bias_I.device)
+            content = replace(tables.stand_in, vector_ID=tables.stand_in.vector_ID.detach())
+            return EventItems(items, drawn_I < self.config.identity_dropout, content)
+        return EventItems(items)
 
     def user_vectors(self, inputs: Inputs | None, user_B: Tensor) -> Tensor | None:
         """[B, D] vectors of the users' attributes; zero where the user is unknown (-1)."""
         if self.user_encoder is None or inputs is None:
             return None
         rows = user_B.clamp_min(0)
-        vector_BD: Tensor = self.user_encoder(_picked(inputs, rows))
+        vector_BD: Tensor = self.user_encoder(picked(inputs, rows))
         return vector_BD * (user_B >= 0)[:, None]
 
     def states(
@@ -317,10 +325,7 @@ class QuintetModel(nn.Module):
             low_precision: whether products over the catalogue may run in bfloat16.
         """
         row_N, column_N = positions.nonzero(as_tuple=True)
-        sample = self._sample(batch)
-        if sample is not None:
-            batch = replace(batch, item_BL=sample.place_I[batch.item_BL])
-        tables = self.item_tables(item_inputs, None if sample is None else sample.item_C)
+        tables = self.item_tables(item_inputs, self._sample(batch))
         user_BD = self.user_vectors(user_inputs, batch.user_B)
         withheld_B = torch.rand(len(batch.user_B), device=batch.user_B.device)
         withheld_B = withheld_B < self.config.attribute_dropout
@@ -332,10 +337,8 @@ class QuintetModel(nn.Module):
             hidden=states.hidden,
             shared_ND=states.shared_BD,
             items=tables.items,
-            content_ID=tables.content_ID,
-            content_bias_I=tables.content_bias_I,
-            warm_I=self.warm_I if sample is None else self.warm_I[sample.item_C],
-            correction_I=None if sample is None else sample.correction_C,
+            stand_in=tables.stand_in,
+            warm_I=self.warm_I,
             target_N=batch.item_BL[row_N, column_N],
             history_N=row_N,
             attributes_hidden_N=withheld_B[row_N],
@@ -360,8 +363,7 @@ class QuintetModel(nn.Module):
         """States of two separate pieces of every history that is long enough."""
         if "profile" not in self.tasks:
             return None
-        padding = len(tables.items[self.tower_names[0]].bias_I)
-        pieces = two_views(batch, padding)
+        pieces = two_views(batch, self.shape.n_items)
         if pieces is None:
             return None
         name, batch = self.tower_names[0], SequenceBatch.joined(pieces)
@@ -370,10 +372,3 @@ class QuintetModel(nn.Module):
         hidden_BD: Tensor = self.towers[name](batch, items, None, rows, batch.length_B)
         one, other = hidden_BD.chunk(2)
         return one, other
-
-
-def _picked(inputs: Inputs, row_N: Tensor) -> Inputs:
-    """The prepared attributes of some rows."""
-    return {
-        name: {key: tensor[row_N] for key, tensor in own.items()} for name, own in inputs.items()
-    }

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from quintet.data.batch import N_GAPS, SequenceBatch
 from quintet.nn.backbones.base import Backbone
+from quintet.nn.items import ItemVectors
 
 
 class EventEmbedder(nn.Module):
@@ -54,23 +55,25 @@ class EventItems:
     """The item vectors that a tower reads events by; only rows that are met are touched.
 
     Attributes:
-        vector_ID: [I, D] vectors.
-        swapped_I: [I] items read by ``content_ID`` instead; none when absent.
-        content_ID: [I, D] their content vectors.
+        items: the vectors.
+        swapped_I: [I] which of them are read by ``content`` instead; none when absent.
+        content: vectors of the same items by content.
     """
 
-    vector_ID: Tensor
+    items: ItemVectors
     swapped_I: Tensor | None = None
-    content_ID: Tensor | None = None
+    content: ItemVectors | None = None
 
     def __call__(self, item_BL: Tensor) -> Tensor:
         """[B, L, D] vectors of items; 0 where padded."""
-        real_BL = item_BL < len(self.vector_ID)
-        row_BL = torch.where(real_BL, item_BL, 0)
-        vector_BLD = F.embedding(row_BL, self.vector_ID)
-        if self.swapped_I is not None and self.content_ID is not None:
-            swapped_BL1 = self.swapped_I[row_BL][..., None]
-            content_BLD = F.embedding(row_BL, self.content_ID)
+        place_BL = self.items.places(item_BL)
+        real_BL = place_BL < len(self.items.vector_ID)
+        place_BL = torch.where(real_BL, place_BL, 0)
+        vector_BLD = F.embedding(place_BL, self.items.vector_ID)
+        if self.swapped_I is not None and self.content is not None:
+            other_BL = self.content.places(item_BL).clamp(max=len(self.content.vector_ID) - 1)
+            swapped_BL1 = self.swapped_I[place_BL][..., None]
+            content_BLD = F.embedding(other_BL, self.content.vector_ID)
             vector_BLD = torch.where(swapped_BL1, content_BLD, vector_BLD)
         return vector_BLD * real_BL[..., None]
 

@@ -113,10 +113,12 @@ class EvidenceBuilder:
             name: Standardised.of(items.vector_ID, items.bias_I, self.model.warm_I)
             for name, items in self.tables.items.items()
         }
-        content_ID, bias_I = self.tables.content_ID, self.tables.content_bias_I
+        stand_in = self.tables.stand_in
         stands_in = "identity" in towers and "item" in self.model.tasks
-        if stands_in and content_ID is not None and bias_I is not None:
-            towers["stand_in"] = Standardised.of(content_ID, bias_I, self.model.warm_I)
+        if stands_in and stand_in is not None:
+            towers["stand_in"] = Standardised.of(
+                stand_in.vector_ID, stand_in.bias_I, self.model.warm_I
+            )
         return towers
 
     def _linear_sides(self) -> dict[str, Standardised]:

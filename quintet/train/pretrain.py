@@ -25,10 +25,10 @@ from quintet.data.features import FeatureTable
 from quintet.data.interactions import Interactions, seeded_hash
 from quintet.errors import ConfigError, DataError
 from quintet.nn.content import ContentEncoder, Inputs, to_device
+from quintet.nn.items import ItemVectors
 from quintet.nn.modalities.base import MODALITIES
 from quintet.nn.model import ModelConfig
 from quintet.nn.objectives.base import OBJECTIVES, Objective, PretrainStep
-from quintet.nn.tasks.base import ItemVectors
 from quintet.train.allocator import reusing_memory
 from quintet.train.loop import LoopConfig, OnStep, deterministic, learning_rate
 from quintet.train.pipeline import attribute_types, attributes, pick_device, version

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from quintet.data.batch import SequenceBatch, Windows, collate
+from quintet.nn.items import ItemVectors
 from quintet.nn.model import ModelConfig, make_tower
 from quintet.nn.objectives.alignment import some
 from quintet.nn.objectives.base import OBJECTIVES, Objective, PretrainStep
 from quintet.nn.objectives.masked import drawn
-from quintet.nn.tasks.base import ItemVectors
 
 from .worlds import N_ITEMS, log
 

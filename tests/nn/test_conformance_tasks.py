@@ -14,8 +14,9 @@ from quintet.data.interactions import Interactions
 from quintet.data.schema import DataSchema
 from quintet.data.states import state_before
 from quintet.data.strategies import STRATEGIES
+from quintet.nn.items import ItemVectors
 from quintet.nn.model import QuintetModel
-from quintet.nn.tasks.base import TASKS, ItemVectors, Step, Task, Tensors, as_tensors
+from quintet.nn.tasks.base import TASKS, Step, Task, Tensors, as_tensors
 
 from .worlds import SMALL, model_of, tables
 
@@ -43,10 +44,8 @@ def random_step(seed: int = 0, rows: np.ndarray | None = None) -> Step:
         hidden={"identity": leaf(n, D), "content": leaf(n, D)},
         shared_ND=leaf(n, D),
         items={k: ItemVectors(leaf(n_items, D), leaf(n_items)) for k in ("identity", "content")},
-        content_ID=leaf(n_items, D),
-        content_bias_I=leaf(n_items),
+        stand_in=ItemVectors(leaf(n_items, D), leaf(n_items)),
         warm_I=torch.from_numpy(EVENTS.item_counts() > 0),
-        correction_I=None,
         target_N=torch.from_numpy(EVENTS.item[rows]),
         history_N=torch.from_numpy(EVENTS.group()[rows]),
         attributes_hidden_N=torch.from_numpy(EVENTS.group()[rows] % 2 == 0),
@@ -57,11 +56,10 @@ def random_step(seed: int = 0, rows: np.ndarray | None = None) -> Step:
 
 
 def leaves(step: Step) -> list[Tensor]:
-    assert step.content_ID is not None
-    assert step.content_bias_I is not None
+    assert step.stand_in is not None
     assert step.views is not None
     items = [t for v in step.items.values() for t in (v.vector_ID, v.bias_I)]
-    content = [step.content_ID, step.content_bias_I]
+    content = [step.stand_in.vector_ID, step.stand_in.bias_I]
     return [*step.hidden.values(), step.shared_ND, *items, *content, *step.views]
 
 
@@ -236,7 +234,7 @@ def test_a_log_without_ratings_behaviours_and_attributes_still_trains() -> None:
         schema=DataSchema(),
     )
     network = model_of(data)
-    step = replace(random_step(), content_ID=None, content_bias_I=None)
+    step = replace(random_step(), stand_in=None)
     for name in TASKS.names():
         task = network.task(name)
         features = as_tensors(task.features(bare), state_before(bare))

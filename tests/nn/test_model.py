@@ -80,12 +80,11 @@ def test_cold_items_stand_in_by_content_in_service_alone(model: QuintetModel) ->
     torch.testing.assert_close(trained.vector_ID, model.embedding_ID)
     torch.testing.assert_close(trained.bias_I, model.bias_I)
     served = encoded(model.eval())
-    assert served.content_ID is not None
-    assert served.content_bias_I is not None
+    assert served.stand_in is not None
     identity = served.items["identity"]
     warm = np.setdiff1d(np.arange(N_ITEMS), COLD)
-    torch.testing.assert_close(identity.vector_ID[COLD], served.content_ID[COLD])
-    torch.testing.assert_close(identity.bias_I[COLD], served.content_bias_I[COLD])
+    torch.testing.assert_close(identity.vector_ID[COLD], served.stand_in.vector_ID[COLD])
+    torch.testing.assert_close(identity.bias_I[COLD], served.stand_in.bias_I[COLD])
     torch.testing.assert_close(identity.vector_ID[warm], model.embedding_ID[warm])
     torch.testing.assert_close(identity.bias_I[warm], model.bias_I[warm])
 
@@ -104,7 +103,7 @@ def test_without_content_there_is_one_tower() -> None:
     network = model_of(data)
     assert network.tower_names == ["identity"]
     served = encoded(network.eval(), data)
-    assert served.content_ID is None
+    assert served.stand_in is None
     torch.testing.assert_close(served.items["identity"].vector_ID, network.embedding_ID)
     assert states_of(network, EVENTS, data).shared_BD.isfinite().all()
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from quintet.config import Config as BaseConfig
 from quintet.config import tunable
 from quintet.data.batch import SequenceBatch
-from quintet.nn.tasks.base import ItemVectors
+from quintet.nn.items import ItemVectors
 from quintet.nn.tower import EventItems, Tower
 from quintet.registry import Registry
 
@@ -45,7 +45,7 @@ class PretrainStep:
 
     def read_by(self) -> EventItems:
         """The vectors that events are read by."""
-        return EventItems(self.items.vector_ID)
+        return EventItems(self.items)
 
     def states(self, positions_BL: Tensor) -> tuple[Tensor, Tensor]:
         """[N, D] the states before the given events, and [N] the items of those events."""

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from quintet.config import Config as BaseConfig
 from quintet.config import tunable
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Interactions
 from quintet.nn.dropout import Dropout
+from quintet.nn.items import ItemVectors
 from quintet.nn.shape import DataShape
 from quintet.registry import Registry
 
@@ -32,28 +32,15 @@ Tensors = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class ItemVectors:
-    """A tower's items: ``vector_ID`` [I, D] and ``bias_I`` [I]."""
-
-    vector_ID: Tensor
-    bias_I: Tensor
-
-
-@dataclass(frozen=True)
 class Step:
     """What a training step offers to the tasks.
-
-    The items are the whole catalogue or, where that is large, a sample of it; I counts those.
 
     Attributes:
         hidden: [N, D] state of each tower at the supervised positions.
         shared_ND: [N, D] the shared state, before the user's attributes are known to it.
-        items: the towers' items.
-        content_ID: [I, D] content vectors in the identity tower's space, if items have content.
-        content_bias_I: [I] their biases.
-        warm_I: [I] items with training events.
-        correction_I: [I] added to the logits of all but a position's own target, if the items are a
-            sample (see ``nn/catalogue_sample.py``).
+        items: the towers' items: the whole catalogue or, where that is large, a sample of it.
+        stand_in: what stands in the identity tower by content, if items have content.
+        warm_I: [I] items of the catalogue with training events.
         target_N: [N] the item that came next.
         history_N: [N] row of the batch that a position belongs to.
         attributes_hidden_N: [N] true where the user's attributes were withheld from the state.
@@ -65,10 +52,8 @@ class Step:
     hidden: Mapping[str, Tensor]
     shared_ND: Tensor
     items: Mapping[str, ItemVectors]
-    content_ID: Tensor | None
-    content_bias_I: Tensor | None
+    stand_in: ItemVectors | None
     warm_I: Tensor
-    correction_I: Tensor | None
     target_N: Tensor
     history_N: Tensor
     attributes_hidden_N: Tensor
@@ -118,12 +103,12 @@ class Task(nn.Module, ABC):
 
 
 def joint_vectors(
-    items: Mapping[str, ItemVectors], content_ID: Tensor | None, rows_N: Tensor | None = None
+    items: Mapping[str, ItemVectors], stand_in: ItemVectors | None, item_N: Tensor | None = None
 ) -> Tensor:
     """[N, D] what identity and content say together of the given items; of all when absent."""
-    known = [items["identity"].vector_ID] if "identity" in items else []
-    known += [] if content_ID is None else [content_ID]
-    picked = known if rows_N is None else [F.embedding(rows_N, vector_ID) for vector_ID in known]
+    known = [items["identity"]] if "identity" in items else []
+    known += [] if stand_in is None else [stand_in]
+    picked = [own.vector_ID if item_N is None else own.at(item_N) for own in known]
     return picked[0] if len(picked) == 1 else picked[0] + picked[1]
 
 

@@ -260,7 +260,7 @@ class Interaction(Task):
     def loss(self, step: Step, features: Tensors, labels: Tensors) -> Tensor:
         """See :meth:`Task.loss`."""
         shared_ND = self.dropout(step.shared_ND)
-        item_ND = joint_vectors(step.items, step.content_ID, step.target_N)
+        item_ND = joint_vectors(step.items, step.stand_in, step.target_N)
         item_ND = self.dropout(item_ND)
         product_N = (self.state_side(shared_ND) * self.item_side(item_ND)).sum(-1)
         item_NC = self._item_scores(item_ND, labels["item_log"], labels["item_count"])

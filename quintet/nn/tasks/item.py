@@ -36,26 +36,29 @@ class Item(Task):
     def loss(self, step: Step, features: Tensors, labels: Tensors) -> Tensor:
         """See :meth:`Task.loss`."""
         del features, labels
-        if step.content_ID is None or step.content_bias_I is None or "identity" not in step.items:
+        content = step.stand_in
+        if content is None or "identity" not in step.items:
             return no_loss(step)
         identity = step.items["identity"]
         warm = step.warm_I.nonzero().squeeze(1)
-        rows = warm[torch.randint(len(warm), (self.config.sampled,), device=warm.device)]
+        if content.sample is not None:
+            warm = content.sample.item_C[step.warm_I[content.sample.item_C]]
+        item_N = warm[torch.randint(len(warm), (self.config.sampled,), device=warm.device)]
         identify = catalogue_softmax(
-            step.content_ID[rows],
+            content.at(item_N),
             identity.vector_ID.detach(),
             torch.zeros_like(identity.bias_I),
-            rows,
-            correction_I=step.correction_I,
+            identity.places(item_N),
+            correction_I=identity.correction(),
             low_precision=step.low_precision,
         )
         chosen = torch.randperm(len(step.target_N), device=warm.device)[: self.config.positions]
         stand_in = catalogue_softmax(
             step.hidden["identity"].detach()[chosen],
-            step.content_ID,
-            step.content_bias_I,
-            step.target_N[chosen],
-            correction_I=step.correction_I,
+            content.vector_ID,
+            content.bias_I,
+            content.places(step.target_N[chosen]),
+            correction_I=content.correction(),
             low_precision=step.low_precision,
         )
         return identify + self.config.stand_in * stand_in

@@ -42,12 +42,13 @@ class Ranking(Task):
                 hidden_ND,
                 items.vector_ID,
                 items.bias_I,
-                step.target_N,
-                correction_I=step.correction_I,
+                items.places(step.target_N),
+                correction_I=items.correction(),
                 low_precision=step.low_precision,
             )
+        target_N = items.places(step.target_N)
         negative_N = torch.randint_like(step.target_N, len(items.bias_I))
         return bayesian_personalised_ranking(
-            (hidden_ND * items.vector_ID[step.target_N]).sum(-1) + items.bias_I[step.target_N],
+            (hidden_ND * items.vector_ID[target_N]).sum(-1) + items.bias_I[target_N],
             (hidden_ND * items.vector_ID[negative_N]).sum(-1) + items.bias_I[negative_N],
         )
