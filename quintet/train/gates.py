@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from quintet.data.interactions import Interactions, Ints, Mask, seeded_hash
 from quintet.data.split import Part, Split
@@ -34,6 +35,15 @@ OTHER_PRIOR_WEIGHT = 0.4
 #: items without any event are no validation target, so nothing can be fitted for them: attributes
 #: decide, the regularised regression before the towers, which know warm items by heart
 NEW_ITEM_WEIGHTS = {"content_ridge": 1.0, "identity": 0.3, "content": 0.3}
+
+#: the level of new items is that at which they enter lists of this length as often as they should
+LIST = 10
+#: looked at on so many held-out targets
+MOST_LEVELLED = 1000
+#: one known item of so many pretends to be new where none is
+PRETENDERS = 20
+#: targets that the share of new items in the catalogue counts for
+HELD_BY = 20
 
 
 def validation_targets(
@@ -74,7 +84,60 @@ def fitted_fusion(
     fusion = Fusion(prior_K, config, _new_item_weights(evidence)).to(evidence.device)
     if len(rows):
         fit_fusion(fusion, _rivals(evidence, fusion, events, rows, mask_history))
+        fusion.new_bias.fill_(_new_items_level(evidence, fusion, events, rows, mask_history))
     return fusion
+
+
+@torch.no_grad()
+def _new_items_level(
+    evidence: EvidenceBuilder,
+    fusion: Fusion,
+    events: Interactions,
+    rows: Ints,
+    mask_history: bool,
+) -> float:
+    """What brings new items into lists as often as held-out targets are new items.
+
+    Their scores come from other weights than those of known items, so that nothing else says where
+    they belong among them: without it they crowded out what people know. The share among targets is
+    held near that in the catalogue. Where no item is new, known ones that pretend to be stand for
+    those to come.
+    """
+    if fusion.new_K is None:
+        return 0.0
+    new_I = torch.from_numpy(evidence.count_I == 0)
+    share = _share_of_new(new_I.numpy(), events.item[rows])
+    if not new_I.any():
+        new_I = torch.from_numpy(seeded_hash(np.arange(events.n_items), 0) % PRETENDERS == 0)
+        share = float(new_I.double().mean())
+    rows = rows[:: max(1, len(rows) // MOST_LEVELLED)]
+    bucket_I = item_buckets(torch.from_numpy(evidence.count_I)).clamp(min=1).to(evidence.device)
+    margins = []
+    for _, block in evidence.blocks(events.before(rows)):
+        evidence_BIK = evidence.evidence(block)
+        met = block.group(), block.item
+        known_BI = fusion(evidence_BIK, evidence.context(block), bucket_I)
+        known_BI[:, new_I] = -torch.inf
+        new_BI = evidence_BIK @ fusion.new_K
+        if mask_history:
+            known_BI[met] = new_BI[met] = -torch.inf
+        margins.append(_entries(known_BI, new_BI[:, new_I.to(new_BI.device)]).flatten().cpu())
+    margin_M = torch.cat(margins).sort().values
+    wanted = round(share * LIST * len(rows))
+    return float(margin_M[min(wanted, len(margin_M) - 1)]) if len(margin_M) else 0.0
+
+
+def _entries(known_BI: Tensor, new_BJ: Tensor) -> Tensor:
+    """[B, ≤ LIST] what lifts the n-th best new item above the known one that it displaces."""
+    length = min(LIST, new_BJ.shape[1], known_BI.shape[1])
+    known_BL = known_BI.topk(min(LIST, known_BI.shape[1]), dim=1).values.flip(1)
+    return known_BL[:, :length] - new_BJ.topk(length, dim=1).values
+
+
+def _share_of_new(new_I: Mask, target_N: Ints) -> float:
+    """How many targets are new items, held near their share of the catalogue."""
+    hits = int(new_I[target_N].sum())
+    return (hits + HELD_BY * float(new_I.mean())) / (len(target_N) + HELD_BY)
 
 
 def _rivals(

@@ -24,6 +24,10 @@ from quintet.train.prepare import PreparedEvents
 Curves = dict[str, list[list[float]]]
 
 
+#: steps after which freed memory is given back: a heap that is kept grows by megabytes a step
+HAND_BACK_EVERY = 32
+
+
 class LoopConfig(Config):
     """Settings of the training loop."""
 
@@ -135,10 +139,11 @@ class Trainer:
             for windows in self._batches(epoch):
                 losses.append(self._step(data, windows, step, total))
                 step += 1
+                if step % HAND_BACK_EVERY == 0:
+                    hand_back()
                 if self.on_step is not None:
                     self.on_step(step, total, losses[-1])
             epoch += 1
-            hand_back()
             self._record("loss", epoch, float(np.mean(losses)))
             if self._due(epoch):
                 self._validate(epoch)

@@ -281,6 +281,7 @@ def _validator(
             queries = evidence.queries(block)
             query_BX = torch.cat([queries[name] for name in model.tower_names], dim=1)
             score_BI = (query_BX @ item_IX.T).cpu().numpy()
+            score_BI[:, count_I == 0] = -np.inf  # where new items belong is for the gates to say
             if masked:
                 score_BI[block.group(), block.item] = -np.inf
             rank = rank_of_target(score_BI, target[index], tie_key_I=tie_I)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from quintet.train import allocator
-from quintet.train.allocator import reusing_memory
+from quintet.train.allocator import hand_back, reusing_memory
 
 MEGABYTES = 24
 PAGE = resource.getpagesize()
@@ -45,6 +45,15 @@ def test_blocks_are_used_again_and_handed_back() -> None:
         assert faults_of_second_use() < 64
         kept = resident()
     assert resident() < kept - (MEGABYTES // 2 << 20)
+
+
+@pytest.mark.usefixtures("glibc")
+def test_freed_memory_can_be_handed_back_in_between() -> None:
+    with reusing_memory():
+        np.ones(MEGABYTES << 20, np.uint8)
+        kept = resident()
+        hand_back()
+        assert resident() < kept - (MEGABYTES // 2 << 20)
 
 
 @pytest.mark.parametrize(

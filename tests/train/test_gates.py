@@ -181,3 +181,35 @@ def test_left_out_removes_that_evidence_and_no_other(evidence, split, left_out) 
 def test_nothing_left_out_is_the_whole(evidence) -> None:
     assert without(evidence).names == evidence.names
     assert without(evidence, "no such evidence").names == evidence.names
+
+
+# ---------------------------------------------------------------- new items
+
+
+def test_new_items_enter_lists_as_often_as_targets_are_new(evidence, split) -> None:
+    rows, _ = validation_targets(split, 0.0, 1500, 0)
+    count_I = evidence.count_I.copy()
+    count_I[::5] = 0
+    own = EvidenceBuilder(
+        evidence.model, evidence.memories, evidence.item_inputs, evidence.user_inputs, count_I
+    )
+    fusion = fitted_fusion(own, split.events, rows, FusionConfig(iterations=5))
+    new_I = count_I == 0
+    bucket_I = item_buckets(torch.from_numpy(count_I))
+    entered = []
+    for _, block in own.blocks(split.events.before(rows)):
+        with torch.no_grad():
+            score_BI = fusion(own.evidence(block), own.context(block), bucket_I)
+        score_BI[block.group(), block.item] = -torch.inf
+        entered.append(new_I[score_BI.topk(gates.LIST, dim=1).indices.numpy()])
+    wanted = new_I[split.events.item[rows]].mean()
+    assert np.concatenate(entered).mean() == pytest.approx(wanted, abs=0.05)
+
+
+def test_where_nothing_is_new_known_items_pretend(evidence, split) -> None:
+    assert (evidence.count_I > 0).all()
+    rows, _ = validation_targets(split, 0.2, 1500, 0)
+    fusion = fitted_fusion(evidence, split.events, rows, FusionConfig(iterations=5))
+    assert fusion.new_K is not None
+    assert math.isfinite(float(fusion.new_bias))
+    assert float(fusion.new_bias) != 0
