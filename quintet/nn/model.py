@@ -69,8 +69,6 @@ class ModelConfig(Config):
     #: items drawn a step by popularity, beside those of its histories; a catalogue that is not
     #: twice as large is read and ranked whole
     items_a_step: int = tunable(4096, choices=[2048, 4096, 8192])
-    #: up to so many items, identity vectors are ranked whole even so
-    most_items_ranked_whole: int = 50_000
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
     off: tuple[str, ...] = ()
 
@@ -209,11 +207,7 @@ class QuintetModel(nn.Module):
     def item_tables(
         self, inputs: Inputs | None, sample: CatalogueSample | None = None
     ) -> ItemTables:
-        """Vectors of the catalogue, or a sample of it, from the prepared attributes of all items.
-
-        Identity vectors are looked up and not computed: they are sampled only where a softmax over
-        all of them would take too long. Their rows are sparse in events, and need every rival.
-        """
+        """Vectors of the catalogue, or a sample of it, from the prepared attributes of all items."""
         content: dict[str, ItemVectors] = {}
         stand_in = None
         if self.item_encoder is not None and inputs is not None:
@@ -228,9 +222,7 @@ class QuintetModel(nn.Module):
                 content["content"] = ItemVectors(content_ID, bias_I, sample)
         if "identity" not in self.towers:
             return ItemTables(content, stand_in)
-        whole = self.shape.n_items <= self.config.most_items_ranked_whole
-        identity = self._identity(stand_in, None if whole else sample)
-        return ItemTables({"identity": identity, **content}, stand_in)
+        return ItemTables({"identity": self._identity(stand_in, sample), **content}, stand_in)
 
     def _identity(
         self, stand_in: ItemVectors | None, sample: CatalogueSample | None
