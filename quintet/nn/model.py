@@ -207,7 +207,7 @@ class QuintetModel(nn.Module):
     def item_tables(
         self, inputs: Inputs | None, sample: CatalogueSample | None = None
     ) -> ItemTables:
-        """Vectors of the catalogue, or a sample of it, from the prepared attributes of all items."""
+        """Vectors of the catalogue, or of a sample, from the prepared attributes of all items."""
         content: dict[str, ItemVectors] = {}
         stand_in = None
         if self.item_encoder is not None and inputs is not None:
@@ -228,15 +228,16 @@ class QuintetModel(nn.Module):
         self, stand_in: ItemVectors | None, sample: CatalogueSample | None
     ) -> ItemVectors:
         """Identity vectors; in service, items without training events stand in by content."""
+        vector_ID: Tensor = self.embedding_ID
+        bias_I: Tensor = self.bias_I
+        warm_I = self.warm_I
         if sample is not None:
-            rows_C = sample.item_C
-            return ItemVectors(F.embedding(rows_C, self.embedding_ID), self.bias_I[rows_C], sample)
-        if self.training or stand_in is None:
-            return ItemVectors(self.embedding_ID, self.bias_I)
-        return ItemVectors(
-            torch.where(self.warm_I[:, None], self.embedding_ID, stand_in.vector_ID),
-            torch.where(self.warm_I, self.bias_I, stand_in.bias_I),
-        )
+            vector_ID = F.embedding(sample.item_C, vector_ID)
+            bias_I, warm_I = bias_I[sample.item_C], warm_I[sample.item_C]
+        if not self.training and stand_in is not None:
+            vector_ID = torch.where(warm_I[:, None], vector_ID, stand_in.vector_ID)
+            bias_I = torch.where(warm_I, bias_I, stand_in.bias_I)
+        return ItemVectors(vector_ID, bias_I, sample)
 
     # ---------------------------------------------------------------- histories
 
