@@ -12,6 +12,7 @@ reaches a threshold, given that there is one, after a split by time.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def main() -> None:
         "met": sum(cell["calibration_error"] <= goal for cell in cells.values()),
         "of": len(cells),
         "seconds": {"everything": time.perf_counter() - started},
-        "command": f"python -m benchmarks.calibration {arguments.data}",
+        "command": f"python -m benchmarks.calibration {' '.join(sys.argv[1:])}".strip(),
         "versions": environment()["versions"],
     }
     write_results(arguments.out / "results.json", results)

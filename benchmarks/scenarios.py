@@ -15,6 +15,7 @@ its training events one in a hundred is kept, for the one checkpoint and for its
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -96,12 +97,13 @@ def main() -> None:
     results = compare(case, arguments.experts)
     if arguments.data == "market":
         results["new"] = {name: made_new(case, name, arguments.experts) for name in arguments.new}
+    asked = [Path(one).name if one == arguments.data else one for one in sys.argv[1:]]
     results |= {
         "dataset": arguments.data if arguments.data == "market" else Path(arguments.data).name,
         "protocol": f"NDCG@{K} among what a scenario offers, newest events held out",
         "seeds": [arguments.seed],
         "seconds": {"everything": time.perf_counter() - started},
-        "command": f"python -m benchmarks.scenarios {Path(arguments.data).name}",
+        "command": f"python -m benchmarks.scenarios {' '.join(asked)}".strip(),
         "versions": environment()["versions"],
     }
     write_results(arguments.out / "results.json", results)

@@ -14,6 +14,7 @@ buy 5). Fixed mixes are compared at the policy's own relevance: between two of t
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -76,7 +77,7 @@ def main() -> None:
         "slates": compare(trained, simulated, split, some, arguments.seed),
         "places": position_bias(arguments.seed),
         "seconds": {"everything": time.perf_counter() - started},
-        "command": "python -m benchmarks.strategy",
+        "command": f"python -m benchmarks.strategy {' '.join(sys.argv[1:])}".strip(),
         "versions": environment()["versions"],
     }
     write_results(arguments.out / "results.json", results)
