@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from quintet.config import Config as BaseConfig
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
-from quintet.memory.matrices import Matrix
+from quintet.memory.entries import Entries
 from quintet.registry import Registry
 
 
@@ -62,8 +62,8 @@ class Memory(ABC):
         The history's own items are scored like any other: masking them is the caller's work.
         """
 
-    def sparse_score(self, histories: Interactions) -> Matrix | None:
-        """[B, I] what :meth:`score` gives, as a sparse matrix; None where most is not 0."""
+    def sparse_score(self, histories: Interactions) -> Entries | None:
+        """[B, I] what :meth:`score` gives, without its zeros; None where most is not 0."""
         del histories
         return None
 

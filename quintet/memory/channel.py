@@ -18,7 +18,8 @@ from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.errors import ConfigError
 from quintet.memory.base import MEMORIES, Memory
-from quintet.memory.matrices import Matrix, State
+from quintet.memory.entries import Entries
+from quintet.memory.matrices import State
 
 AT, AND = "@", "+"
 
@@ -60,7 +61,7 @@ class Channel(Memory):
         """See :meth:`Memory.score`."""
         return self.memory.score(self._own(histories))
 
-    def sparse_score(self, histories: Interactions) -> Matrix | None:
+    def sparse_score(self, histories: Interactions) -> Entries | None:
         """See :meth:`Memory.sparse_score`."""
         return self.memory.sparse_score(self._own(histories))
 

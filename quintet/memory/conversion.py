@@ -14,7 +14,8 @@ from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats, Interactions, Ints
 from quintet.memory.base import Memory
 from quintet.memory.counted import Counted
-from quintet.memory.matrices import Matrix, State, array, summed
+from quintet.memory.entries import Entries, summed_entries
+from quintet.memory.matrices import State, array
 
 Doubles = NDArray[np.float64]
 
@@ -88,14 +89,14 @@ class Conversion(Counted):
         group, item = np.divmod(pair, np.int64(events.n_items))
         return group, item, bits, reached
 
-    def _sparse_score(self, histories: Interactions) -> Matrix:
+    def _sparse_score(self, histories: Interactions) -> Entries:
         group, item, behaviours, reached = self._pairs(histories)
         place = np.searchsorted(self._set, behaviours)
         known = np.append(self._set, -1)[place] == behaviours
         rate = self._rate[np.where(known, place, len(self._set))]
         score = np.where((behaviours > 0) & (reached == 0), rate * self._ratio[item], 0.0)
         shape = (histories.n_users, self.n_items)
-        return summed(group, item, score.astype(np.float32), shape)
+        return summed_entries(group * self.n_items + item, score, shape)
 
     def _score(self, histories: Interactions) -> Floats:
         scores: Floats = self._sparse_score(histories).toarray()
@@ -103,7 +104,7 @@ class Conversion(Counted):
 
     def _explain(self, history: Interactions, item: int) -> Floats:
         own = (history.item == item) & (history.behaviour != self._target)
-        score = float(self._sparse_score(history)[0, item])
+        score = float(self._score(history)[0, item])
         return np.asarray(own * (score / max(int(own.sum()), 1)), np.float32)
 
     def present(self) -> None:

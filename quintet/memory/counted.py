@@ -6,12 +6,11 @@ from abc import abstractmethod
 from dataclasses import replace
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from quintet.data.interactions import Floats, Interactions
 from quintet.errors import DataError, NotFittedError
 from quintet.memory.base import Memory
-from quintet.memory.matrices import Matrix
+from quintet.memory.entries import Entries
 
 
 class Counted(Memory):
@@ -53,7 +52,7 @@ class Counted(Memory):
         scores[:, :fitted] = self._score(self._known(histories))
         return scores
 
-    def sparse_score(self, histories: Interactions) -> Matrix | None:
+    def sparse_score(self, histories: Interactions) -> Entries | None:
         """[B, I] scores where most are 0; see :meth:`Memory.sparse_score`."""
         fitted = self.n_items
         self._check(histories)
@@ -61,8 +60,7 @@ class Counted(Memory):
         scores = self._sparse_score(self._known(histories) if grown else histories)
         if scores is None or not grown:
             return scores
-        shape = (histories.n_users, histories.n_items)
-        return csr_array((scores.data, scores.indices, scores.indptr), shape=shape)
+        return replace(scores, shape=(histories.n_users, histories.n_items))
 
     def explain(self, history: Interactions, item: int) -> Floats | None:
         """[N] how much each event of one history added; see :meth:`Memory.explain`."""
@@ -81,8 +79,8 @@ class Counted(Memory):
     def _score(self, histories: Interactions) -> Floats:
         """[B, n_items] scores of histories over the fitted catalogue."""
 
-    def _sparse_score(self, histories: Interactions) -> Matrix | None:
-        """[B, n_items] the same as a sparse matrix, where most scores are 0."""
+    def _sparse_score(self, histories: Interactions) -> Entries | None:
+        """[B, n_items] the same without its zeros, where most scores are 0."""
         del histories
         return None
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quintet.data.interactions import Floats, Interactions, Mask
 from quintet.memory.counted import Counted
-from quintet.memory.matrices import Matrix, State, event_matrix, pack, product, unpack
+from quintet.memory.entries import Entries, followed
+from quintet.memory.matrices import Matrix, State, event_matrix, pack, unpack
 
 
 class ItemToItem(Counted):
@@ -35,18 +36,16 @@ class ItemToItem(Counted):
         return self
 
     def _score(self, histories: Interactions) -> Floats:
-        scores = self._product(histories)
-        dense: Floats = scores if isinstance(scores, np.ndarray) else scores.toarray()
-        return dense
-
-    def _sparse_score(self, histories: Interactions) -> Matrix | None:
-        return None if isinstance(self._matrix, np.ndarray) else self._product(histories)
-
-    def _product(self, histories: Interactions) -> Any:  # sparse or dense as the matrix is
-        weights = event_matrix(histories, self._weights(histories))
+        weight_E = self._weights(histories)
         if isinstance(self._matrix, np.ndarray):
-            return weights @ self._matrix
-        return product(weights, self._matrix)
+            scores: Floats = event_matrix(histories, weight_E) @ self._matrix
+            return scores
+        return followed(histories, weight_E, self._matrix).toarray()
+
+    def _sparse_score(self, histories: Interactions) -> Entries | None:
+        if isinstance(self._matrix, np.ndarray):
+            return None
+        return followed(histories, self._weights(histories), self._matrix)
 
     def _explain(self, history: Interactions, item: int) -> Floats:
         from_history = self._matrix[history.item]

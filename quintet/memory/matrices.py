@@ -18,7 +18,6 @@ from quintet.errors import CorruptBundleError
 Matrix: TypeAlias = csr_array  # two axes, always canonical: sorted indices, no duplicates
 State: TypeAlias = Mapping[str, NDArray[np.generic]]
 
-SPARSEST = 16  # items for each entry of a product, above which it is made entry by entry
 BLOCK = 1 << 22  # numbers in a dense working block (16 MB of float32)
 
 
@@ -50,24 +49,6 @@ def _shape(events: Interactions) -> tuple[int, int]:
 def rows_of(matrix: Matrix) -> Ints:
     """[nnz] the row of each stored entry."""
     return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-
-
-def product(left: Matrix, right: Matrix) -> Matrix:
-    """``left @ right``, canonical; ``left`` has few entries.
-
-    The usual product keeps a working array as long as a row of ``right``: for one history and a
-    large catalogue, clearing it takes longer than all the rest.
-    """
-    shape = (left.shape[0], right.shape[1])
-    count = np.diff(right.indptr)[left.indices]
-    if count.sum() * SPARSEST > shape[1]:
-        whole = csr_array(left @ right)
-        whole.sort_indices()
-        return whole
-    start = np.repeat(right.indptr[left.indices] - (np.cumsum(count) - count), count)
-    entry = np.arange(count.sum()) + start
-    data = right.data[entry] * np.repeat(left.data, count)
-    return summed(np.repeat(rows_of(left), count), right.indices[entry], data, shape)
 
 
 def age(histories: Interactions) -> Ints:

@@ -15,7 +15,8 @@ from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.data.states import seen_before
 from quintet.memory.base import Memory
 from quintet.memory.counted import Counted
-from quintet.memory.matrices import Matrix, State, age, array, last_occurrence, summed
+from quintet.memory.entries import Entries, summed_entries
+from quintet.memory.matrices import State, age, array, last_occurrence
 
 Doubles = NDArray[np.float64]
 
@@ -113,10 +114,11 @@ class Repeat(Counted):
         np.add.at(scores, (histories.group(), histories.item), self._event_scores(histories))
         return scores
 
-    def _sparse_score(self, histories: Interactions) -> Matrix:
+    def _sparse_score(self, histories: Interactions) -> Entries:
         scores, last = self._event_scores(histories), last_occurrence(histories)
         shape = (histories.n_users, self.n_items)
-        return summed(histories.group()[last], histories.item[last], scores[last], shape)
+        key = histories.group() * self.n_items + histories.item
+        return summed_entries(key[last], scores[last], shape)
 
     def _explain(self, history: Interactions, item: int) -> Floats:
         own = history.item == item

@@ -12,6 +12,7 @@ from quintet.config import tunable
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats, Interactions
 from quintet.memory.base import Memory
+from quintet.memory.entries import Entries
 from quintet.memory.item_to_item import ItemToItem
 from quintet.memory.matrices import Matrix, age, negative_power, scale_rows_columns, summed
 
@@ -88,7 +89,7 @@ class Transitions(ItemToItem):
         logs: Floats = np.log1p(np.float32(self.config.log_scale) * (scores / greatest))
         return logs
 
-    def _sparse_score(self, histories: Interactions) -> Matrix | None:
+    def _sparse_score(self, histories: Interactions) -> Entries | None:
         return super()._sparse_score(histories) if self.config.log_scale is None else None
 
 

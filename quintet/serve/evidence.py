@@ -9,19 +9,17 @@ score every item, either way, are standardised too.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array
 from torch import Tensor
 
 from quintet.data.batch import collate, gap_buckets, newest_windows
 from quintet.data.interactions import Floats, Interactions, Ints, Mask, Request, rows_of
 from quintet.data.states import Moments
 from quintet.memory.base import Memory
-from quintet.memory.matrices import Matrix
-from quintet.memory.matrices import rows_of as matrix_rows
+from quintet.memory.entries import Entries
 from quintet.nn.content import Inputs
 from quintet.nn.fusion import N_CONTEXT
 from quintet.nn.model import ItemTables, QuintetModel, States
@@ -252,11 +250,6 @@ class EvidenceBuilder:
             return standardised(score_BI, self.count_I > 0)
         return compressed(score_BI)
 
-    def recalled_sparse(self, memory: Memory, histories: Interactions) -> Matrix | None:
-        """[B, I] the same where most of it is 0; None where a memory scores every item."""
-        scores = None if memory.dense else memory.sparse_score(histories)
-        return None if scores is None else compressed_sparse(scores)
-
     def _rating_task(self) -> Interaction:
         task = self.model.task("interaction")
         assert isinstance(task, Interaction)
@@ -290,14 +283,15 @@ def compressed(score_BI: Floats) -> Floats:
     return scaled_BI
 
 
-def compressed_sparse(scores: Matrix) -> Matrix:
-    """As :func:`compressed`, of a matrix that holds only what is not 0."""
-    positive = np.maximum(scores.data, 0)
-    filled = np.flatnonzero(np.diff(scores.indptr))
-    largest_B = np.full(scores.shape[0], 1e-12, np.float32)
-    if len(filled):
-        row_largest = np.maximum.reduceat(positive, scores.indptr[filled])
-        largest_B[filled] = np.maximum(row_largest, 1e-12)
-    scale_B = (np.float32(100) / largest_B).astype(np.float32)
-    data = np.log1p(positive * scale_B[matrix_rows(scores)]) / np.float32(np.log(101))
-    return csr_array((data, scores.indices, scores.indptr), shape=scores.shape)
+def compressed_entries(scores: Entries) -> Entries:
+    """As :func:`compressed`, of what is not 0."""
+    if not len(scores):
+        return scores
+    positive = np.maximum(scores.value_N, 0)
+    first = np.flatnonzero(np.diff(scores.row_N, prepend=-1))
+    scale_B = np.zeros(scores.shape[0], np.float32)
+    largest = np.maximum(np.maximum.reduceat(positive, first), 1e-12)
+    scale_B[scores.row_N[first]] = np.float32(100) / largest
+    positive *= scale_B[scores.row_N]
+    value_N = np.log1p(positive, out=positive) * np.float32(1 / np.log(101))
+    return replace(scores, value_N=value_N)

@@ -9,19 +9,17 @@ the catalogue needs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from quintet.data.interactions import Floats, Interactions
-from quintet.memory.matrices import Matrix, rows_of
-from quintet.nn.fusion import Fusion
-from quintet.serve.evidence import EvidenceBuilder
-
-Recalled = Mapping[str, Matrix | Floats]
+from quintet.data.interactions import Floats, Interactions, Ints
+from quintet.memory.entries import Entries
+from quintet.nn.fusion import N_BUCKETS, Fusion
+from quintet.serve.evidence import EvidenceBuilder, compressed_entries
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,33 @@ class Sides:
     gated_BX: Tensor
     plain_BX: Tensor
     weight_BK: Tensor
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """What memories that are no inner products recall for B histories.
+
+    Attributes:
+        names: of the M memories that recall few items.
+        entries: [M · B, I] their evidence, one memory below the other.
+        slot_N: [N] row of each entry and bucket of its item, as ``row · N_BUCKETS + bucket``.
+        dense: [B, I] evidence of the others, by name.
+    """
+
+    names: Sequence[str]
+    entries: Entries
+    slot_N: Ints
+    dense: Mapping[str, Floats]
+
+    def cells(self) -> Iterator[tuple[slice, Ints]]:
+        """For each memory, where its entries are and their cells ``history · I + item``."""
+        n_rows, n_items = self.entries.shape
+        size = n_rows // max(len(self.names), 1)
+        ends = np.searchsorted(self.entries.row_N, size * np.arange(len(self.names) + 1)).tolist()
+        cell_N = self.entries.row_N * n_items + self.entries.item_N
+        for place in range(len(self.names)):
+            span = slice(ends[place], ends[place + 1])
+            yield span, cell_N[span] - place * size * n_items
 
 
 class FusedScores:
@@ -85,13 +110,13 @@ class FusedScores:
             ],
             n_new,
         )
-        fixed_IK = new_I[:, None] * self.new_K if bool(new_I.any()) else None
-        #: [I] weights of each memory: what the gates scale, and what they do not touch
-        self.memory_weights: dict[str, tuple[Floats, Floats | None]] = {}
-        for name in self.remembered:
-            index = self.place[name]
-            fixed_I = None if fixed_IK is None else fixed_IK[:, index].cpu().numpy()
-            self.memory_weights[name] = (scale_IK[:, index].cpu().numpy().copy(), fixed_I)
+        self.new_N = torch.nonzero(new_I)[:, 0]
+        self.bucket_I = bucket_I.cpu().numpy()
+        #: [S, K] weights by bucket: what the gates scale, and what they do not touch
+        self.scale_SK = fusion.bucket_SK.detach().cpu().numpy().copy()
+        self.fixed_SK = np.zeros_like(self.scale_SK)
+        if has_new:
+            self.scale_SK[0], self.fixed_SK[0] = 0.0, self.new_K.cpu().numpy()
 
     def _side_by_side(self, blocks: Sequence[Tensor], rows: int) -> Tensor:
         """[rows, X] item sides one beside the other."""
@@ -122,6 +147,7 @@ class FusedScores:
         histories: Interactions,
         sides: Sides | None = None,
         recalled: Recalled | None = None,
+        out_BI: Tensor | None = None,
     ) -> Floats:
         """[B, I] fused scores, nothing masked.
 
@@ -129,15 +155,22 @@ class FusedScores:
             histories: a batch.
             sides: of :meth:`sides` for it, where the caller has them.
             recalled: of :meth:`recall` for it, likewise.
+            out_BI: where the scores are written, for a caller that keeps memory for them.
         """
         sides = self.sides(histories) if sides is None else sides
-        score_BI = sides.gated_BX @ self.item_IX.T
-        if len(self.new_item_NX):
-            score_BI[:, self.new_I] = sides.plain_BX @ self.new_item_NX.T
+        recalled = self.recall(histories) if recalled is None else recalled
+        score_BI = torch.matmul(sides.gated_BX, self.item_IX.T, out=out_BI)
+        if len(self.new_N):
+            score_BI.index_copy_(1, self.new_N, sides.plain_BX @ self.new_item_NX.T)
         scores: Floats = score_BI.cpu().numpy()
         weight_BK = sides.weight_BK.cpu().numpy()
-        for name, found in (self.recall(histories) if recalled is None else recalled).items():
-            self._add(scores, found, name, weight_BK[:, self.place[name]])
+        flat, added_N = scores.reshape(-1), self.added(recalled, weight_BK)
+        for span, cell_N in recalled.cells():  # one by one: two may recall one item
+            flat[cell_N] += added_N[span]
+        for name, found_BI in recalled.dense.items():
+            k = self.place[name]
+            weight_BS = weight_BK[:, k, None] * self.scale_SK[:, k] + self.fixed_SK[:, k]
+            scores += found_BI * weight_BS[:, self.bucket_I]
         return scores
 
     def catalogue(self) -> Floats:
@@ -153,31 +186,25 @@ class FusedScores:
         parts = [sides.gated_BX] + ([sides.plain_BX] if len(self.new_item_NX) else [])
         return np.asarray(torch.cat(parts, dim=1).cpu().numpy(), np.float32)
 
-    def recall(self, histories: Interactions) -> dict[str, Matrix | Floats]:
-        """[B, I] what each memory that is no inner product recalls, sparse where it can be."""
-        found: dict[str, Matrix | Floats] = {}
+    def recall(self, histories: Interactions) -> Recalled:
+        """What each memory that is no inner product recalls, without zeros where it can be."""
+        names, found, dense = [], [], {}
         for name in self.remembered:
             memory = self.evidence.recallable[name]
-            sparse = self.evidence.recalled_sparse(memory, histories)
-            dense = self.evidence.recalled
-            found[name] = dense(memory, histories) if sparse is None else sparse
-        return found
+            scores = None if memory.dense else memory.sparse_score(histories)
+            if scores is None:
+                dense[name] = self.evidence.recalled(memory, histories)
+            else:
+                names.append(name)
+                found.append(scores)
+        entries = compressed_entries(Entries.stacked(found, histories.n_items))
+        slot_N = entries.row_N * N_BUCKETS + self.bucket_I[entries.item_N]
+        return Recalled(names, entries, slot_N, dense)
 
-    def _add(self, scores: Floats, found: Matrix | Floats, name: str, weight_B: Floats) -> None:
-        """Add what one memory recalls, by the weights of the user and of the item."""
-        if isinstance(found, np.ndarray):
-            scale_I, fixed_I = self.memory_weights[name]
-            weight_BI = weight_B[:, None] * scale_I
-            scores += found * (weight_BI if fixed_I is None else weight_BI + fixed_I)
-            return
-        place = rows_of(found) * scores.shape[1] + found.indices
-        scores.reshape(-1)[place] += self.added(found, name, weight_B)
-
-    def added(self, found: Matrix, name: str, weight_B: Floats) -> Floats:
-        """[nnz] what each neighbour that a memory recalls adds to its item's score."""
-        scale_I, fixed_I = self.memory_weights[name]
-        weight = weight_B[rows_of(found)] * scale_I[found.indices]
-        if fixed_I is not None:
-            weight += fixed_I[found.indices]
-        added: Floats = found.data * weight
-        return added
+    def added(self, recalled: Recalled, weight_BK: Floats) -> Floats:
+        """[N] what each entry adds to its item's score."""
+        places = [self.place[name] for name in recalled.names]
+        scale_MS, fixed_MS = self.scale_SK.T[places], self.fixed_SK.T[places]
+        weight_MBS = weight_BK.T[places][:, :, None] * scale_MS[:, None] + fixed_MS[:, None]
+        added_N: Floats = recalled.entries.value_N * weight_MBS.reshape(-1)[recalled.slot_N]
+        return added_N

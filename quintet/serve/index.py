@@ -18,7 +18,6 @@ import numpy as np
 
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.errors import ConfigError, MissingExtraError
-from quintet.memory.matrices import Matrix, rows_of
 from quintet.serve.fused import FusedScores, Recalled, Sides
 from quintet.serve.scorer import Ranked, Scorer, best_of, top_k
 
@@ -159,35 +158,32 @@ class Retriever:
         fused, n_items = self.fused, len(self.tie_I)
         sides = fused.sides(histories) if sides is None else sides
         recalled = fused.recall(histories) if recalled is None else recalled
-        sparse = {name: found for name, found in recalled.items() if isinstance(found, Matrix)}
+        cells = list(recalled.cells())
         query_BX = fused.history_side(sides)
         longest = int(histories.lengths.max(initial=0)) if mask_history else 0
-        key = self._pairs(query_BX, list(sparse.values()), min(2 * k + longest, n_items))
+        key = self._pairs(query_BX, [cell_N for _, cell_N in cells], min(2 * k + longest, n_items))
         row, item = np.divmod(key, n_items)
         score = np.einsum("nx,nx->n", query_BX[row], self.item_IX[item])
-        weight_BK = sides.weight_BK.cpu().numpy()
-        for name, found in sparse.items():
-            place = np.searchsorted(key, rows_of(found) * n_items + found.indices)
-            score[place] += fused.added(found, name, weight_BK[:, fused.place[name]])
+        added_N = fused.added(recalled, sides.weight_BK.cpu().numpy())
+        for span, cell_N in cells:
+            score[np.searchsorted(key, cell_N)] += added_N[span]
         kept = np.ones(len(key), np.bool_) if allowed_I is None else allowed_I[item]
         if mask_history:
             kept &= ~np.isin(key, histories.group() * n_items + histories.item)
         return best_of(row[kept], item[kept], score[kept], histories.n_users, k, self.tie_I)
 
-    def _pairs(self, query_BX: Floats, recalled: list[Matrix], depth: int) -> Ints:
+    def _pairs(self, query_BX: Floats, recalled: list[Ints], depth: int) -> Ints:
         """[N] candidates as ``history * I + item``, in order, none twice."""
         n_items = len(self.tie_I)
         # coordinates of new items come last, and were not there before the first of them
         found = self.file.search(query_BX[:, : self.file.item_IX.shape[1]], depth)
         first_B1 = np.arange(len(found))[:, None] * n_items
         keys = [(first_B1 + found)[found >= 0], (first_B1 + self.always).ravel()]
-        keys += [rows_of(one) * n_items + one.indices for one in recalled]
-        return np.unique(np.concatenate(keys))
+        return np.unique(np.concatenate([*keys, *recalled]))
 
 
 def _sparse(scorer: Scorer, sample: Interactions) -> bool:
-    recalled = scorer.fused.recall(sample.users([0]))
-    return all(isinstance(found, Matrix) for found in recalled.values())
+    return not scorer.fused.recall(sample.users([0])).dense
 
 
 def _faiss() -> Any:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
-from quintet.memory.matrices import Matrix, rows_of
+from quintet.memory.entries import Entries
 from quintet.nn.fusion import N_BUCKETS
 from quintet.serve.fused import Recalled, Sides
 from quintet.serve.index import Retriever
@@ -105,6 +105,7 @@ class Ranker:
         self.scorer = scorer = trained.scorer
         self.names = scorer.evidence.names
         self.bucket_I = scorer.bucket_I.numpy()
+        self._room_BI = torch.empty(0, len(self.bucket_I))
         share_SI = (np.eye(N_BUCKETS, dtype=np.float32)[self.bucket_I] / len(self.bucket_I)).T
         # means over the catalogue, a bucket of items at a time: weights differ by bucket
         self.mean_SX = {
@@ -170,7 +171,10 @@ class Ranker:
         recalled: Recalled,
     ) -> Ranked:
         """The best of all items, every one of them scored."""
-        score_BI = self.scorer.fused(histories, states.sides(), recalled)
+        if len(self._room_BI) < histories.n_users:  # memory that is new each time costs more
+            self._room_BI = torch.empty(histories.n_users, len(self.bucket_I))
+        room_BI = self._room_BI[: histories.n_users]
+        score_BI = self.scorer.fused(histories, states.sides(), recalled, room_BI)
         empty = np.flatnonzero(histories.lengths == 0)
         if len(empty):
             score_BI[empty] = self.scorer.fallback_scores(histories.users(empty))
@@ -237,6 +241,7 @@ class Ranker:
             states.weight_BSK, self.bucket_I[items_BP][:, :, None], axis=1
         )
         part_BPK = np.zeros(weight_BPK.shape, np.float32)
+        recalled = self._recalled_at(found.recalled, items_BP)
         for k, name in enumerate(self.names):
             weight_BS = states.weight_BSK[:, :, k]
             if not weight_BS.any():  # silenced by the fit
@@ -245,41 +250,46 @@ class Ranker:
                 item_BPX = evidence.linear[name].item_IX.numpy()[items_BP]
                 value_BP = np.einsum("bpx,bx->bp", item_BPX, states.query_BX[:, self.span[name]])
                 mean_B = states.mean_BK[:, k]
-            elif name in found.recalled:
-                value_BP = values_at(found.recalled[name], items_BP)
-                mean_B = (self._recalled_mean(found.recalled[name]) * weight_BS).sum(1)
+            elif name in recalled:
+                value_BP, mean_BS = recalled[name]
+                mean_B = (mean_BS * weight_BS).sum(1)
             else:
                 value_BP = evidence.popularity_I[items_BP]
                 mean_B = weight_BS @ self.popularity_S
             part_BPK[:, :, k] = value_BP * weight_BPK[:, :, k] - mean_B[:, None]
         return part_BPK
 
-    def _recalled_mean(self, found: Matrix | Floats) -> Floats:
-        """[B, S] what a memory recalls on average, by bucket."""
-        if isinstance(found, np.ndarray):
-            return np.asarray(found @ self.share_IS, np.float32)
-        place = rows_of(found) * N_BUCKETS + self.bucket_I[found.indices]
-        n = found.shape[0] * N_BUCKETS
-        total = np.bincount(place, weights=found.data, minlength=n) / len(self.bucket_I)
-        return total.reshape(-1, N_BUCKETS).astype(np.float32)
+    def _recalled_at(self, found: Recalled, items_BP: Ints) -> dict[str, tuple[Floats, Floats]]:
+        """What each memory recalls: [B, P] at some items, and [B, S] on average, by bucket."""
+        made = {
+            name: (np.take_along_axis(found_BI, items_BP, axis=1), found_BI @ self.share_IS)
+            for name, found_BI in found.dense.items()
+        }
+        if not len(found.entries):
+            nothing = (np.zeros(items_BP.shape, np.float32), np.zeros((1, N_BUCKETS), np.float32))
+            return made | dict.fromkeys(found.names, nothing)
+        n_rows, n_items = found.entries.shape
+        total = np.bincount(found.slot_N, found.entries.value_N, minlength=n_rows * N_BUCKETS)
+        mean_MBS = (total / n_items).astype(np.float32).reshape(len(found.names), -1, N_BUCKETS)
+        items_RP = np.tile(items_BP, (len(found.names), 1))
+        value_MBP = values_at(found.entries, items_RP).reshape(len(found.names), *items_BP.shape)
+        return made | dict(zip(found.names, zip(value_MBP, mean_MBS, strict=True), strict=True))
 
 
-def values_at(found: Matrix | Floats, items_BP: Ints) -> Floats:
+def values_at(found: Entries, items_BP: Ints) -> Floats:
     """[B, P] the values of a matrix [B, I] at some items of each row."""
     n_rows, n_items = found.shape
-    if isinstance(found, np.ndarray):
-        return np.asarray(np.take_along_axis(found, items_BP, axis=1), np.float32)
     wanted_I = np.zeros(n_items, np.bool_)
     wanted_I[items_BP] = True
-    hit = np.flatnonzero(wanted_I[found.indices])  # few of what is stored is asked for
-    key = rows_of(found)[hit] * n_items + found.indices[hit]
-    asked_BP = np.arange(n_rows)[:, None] * n_items + items_BP
-    if not len(key):
+    hit = np.flatnonzero(wanted_I[found.item_N])  # few of what is stored is asked for
+    if not len(hit):
         return np.zeros(items_BP.shape, np.float32)
+    key = found.row_N[hit] * n_items + found.item_N[hit]
+    asked_BP = np.arange(n_rows)[:, None] * n_items + items_BP
     order = np.argsort(key)
     place_BP = np.searchsorted(key, asked_BP, sorter=order)
     near_BP = order[np.minimum(place_BP, len(key) - 1)]
-    return np.where(key[near_BP] == asked_BP, found.data[hit[near_BP]], 0).astype(np.float32)
+    return np.where(key[near_BP] == asked_BP, found.value_N[hit[near_BP]], 0).astype(np.float32)
 
 
 def interest_shift(trained: Trained, one: Person, predicted: Mapping[str, float]) -> Floats | None:

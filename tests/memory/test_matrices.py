@@ -14,7 +14,6 @@ from quintet.memory.matrices import (
     known_users,
     last_occurrence,
     pack,
-    product,
     recency,
     seen_matrix,
     unpack,
@@ -101,14 +100,3 @@ def test_small_blocks_keep_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_packed_matrix_comes_back() -> None:
     matrix = csr_array([[0, 1.5, 0], [2, 0, 0]])
     np.testing.assert_array_equal(unpack(pack(matrix, "m"), "m").toarray(), matrix.toarray())
-
-
-@pytest.mark.parametrize("width", [30, 5000])
-def test_a_product_entry_by_entry_is_the_product(width: int) -> None:
-    rng = np.random.default_rng(width)
-    left = csr_array(rng.random((4, 30)) * (rng.random((4, 30)) < 0.2))
-    right = csr_array(rng.random((30, width)) * (rng.random((30, width)) < 0.01))
-    got = product(left, right)
-    np.testing.assert_allclose(got.toarray(), (left @ right).toarray())
-    assert got.has_sorted_indices
-    assert product(csr_array((2, 30)), right).nnz == 0

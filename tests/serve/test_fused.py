@@ -9,7 +9,7 @@ from nn.worlds import N_ITEMS, tables
 
 from quintet.memory.base import MEMORIES
 from quintet.nn.fusion import Fusion, item_buckets
-from quintet.serve.evidence import EvidenceBuilder, compressed, compressed_sparse
+from quintet.serve.evidence import EvidenceBuilder, compressed, compressed_entries
 from quintet.serve.fused import FusedScores
 from serve.test_evidence import EVENTS, builder_of
 
@@ -58,5 +58,5 @@ def test_sparse_compression_is_the_dense_one() -> None:
     sparse = memory.sparse_score(EVENTS)
     assert sparse is not None
     np.testing.assert_allclose(
-        compressed_sparse(sparse).toarray(), compressed(memory.score(EVENTS)), atol=1e-6
+        compressed_entries(sparse).toarray(), compressed(memory.score(EVENTS)), atol=1e-6
     )

@@ -106,12 +106,11 @@ def test_what_a_memory_recalls_is_found_though_no_list_is_looked_into(
 ) -> None:
     monkeypatch.setattr(retriever.file, "search", lambda query, k: np.full((len(query), k), -1))
     recalled = trained.scorer.fused.recall(histories)
-    assert recalled
+    assert len(recalled.entries)
+    known_MBI = recalled.entries.toarray().reshape(len(recalled.names), histories.n_users, -1)
     best = retriever.rank(histories, K, mask_history=False).items_BK
     for row, items in enumerate(best):
-        known = set().union(
-            *(np.flatnonzero(found.toarray()[row]).tolist() for found in recalled.values())
-        )
+        known = set(np.flatnonzero(known_MBI[:, row].any(0)).tolist())
         assert set(items[items >= 0].tolist()) <= known
         assert (items >= 0).sum() == min(K, len(known))
 
