@@ -107,23 +107,26 @@ def sequence(values: Any, name: str) -> None:
         raise DataError(f"{name}: must be a tuple")
 
 
-def distinct_ids(values: Any, name: str) -> None:
-    """Ids, none twice."""
+def distinct_ids(values: Any, name: str) -> frozenset[Any]:
+    """Ids, none twice; as a set."""
     sequence(values, name)
     if not _plain_texts(values):
         for value in values:
             identifier(value, name)
-    if len(set(values)) != len(values):
+    distinct = frozenset(values)
+    if len(distinct) != len(values):
         raise DataError(f"{name}: an id stands twice")
+    return distinct
 
 
 def _plain_texts(values: tuple[Any, ...]) -> bool:
     """Whether all are good texts, looked at together; if not, each is looked at for the reason."""
-    if set(map(type, values)) != {str}:
+    try:
+        together = "".join(values)
+    except TypeError:  # not all are texts
         return False
-    lengths = list(map(len, values))
-    good = min(lengths) > 0 and max(lengths) <= LONGEST_ID
-    return good and _unreadable("".join(values)) is None
+    good = "" not in values and (len(together) <= LONGEST_ID or max(map(len, values)) <= LONGEST_ID)
+    return good and _unreadable(together) is None
 
 
 def distinct_positions(values: Any, name: str) -> None:

@@ -25,6 +25,7 @@ from quintet.store.seal import HASH_BYTES
 
 SLOT = 128
 MAGIC = b"QK1\x00"
+MOST_USED = 32_768
 LIVE, SHREDDED, FORGOTTEN = b"K", b"S", b"F"
 #: of two readings of a slot the later state holds
 _ORDER = {LIVE: 0, SHREDDED: 1, FORGOTTEN: 2}
@@ -35,7 +36,8 @@ _HEADER = struct.Struct(f"<4s{SECRET_BYTES}s")
 class KeyFile(KeyStore):
     """Keys in the given files, which mirror each other.
 
-    About 300 bytes of memory an owner; secrets stay on disk until they are used.
+    About 300 bytes of memory an owner; secrets stay on disk until they are used, and those used
+    lately are kept until they are destroyed.
 
     Raises:
         CorruptStoreError: a slot is damaged in all files.
@@ -48,6 +50,7 @@ class KeyFile(KeyStore):
         self._by_owner: dict[bytes, int] = {}
         self._by_token: dict[bytes, int] = {}
         self._shredded: dict[bytes, int] = {}
+        self._used: dict[int, Key] = {}
         try:
             self._handles = [disk.open_file(path) for path in self._paths]
             self._load()
@@ -65,13 +68,13 @@ class KeyFile(KeyStore):
         """See :meth:`KeyStore.find`."""
         with self._lock:
             held = [self._by_owner[owner] for owner in owners if owner in self._by_owner]
-            return {key.owner: key for key in map(self._read, held)}
+            return {key.owner: key for key in map(self._use, held)}
 
     def by_token(self, tokens: Iterable[bytes]) -> dict[bytes, Key]:
         """See :meth:`KeyStore.by_token`."""
         with self._lock:
             held = [self._by_token[token] for token in tokens if token in self._by_token]
-            return {key.token: key for key in map(self._read, held)}
+            return {key.token: key for key in map(self._use, held)}
 
     def everything(self) -> list[Key]:
         """See :meth:`KeyStore.everything`."""
@@ -164,12 +167,22 @@ class KeyFile(KeyStore):
             self._by_owner[key.owner] = self._by_token[key.token] = slot
 
     def _write(self, slot: int, data: bytes) -> None:
+        self._used.pop(slot, None)
         try:
             for handle in self._handles:
                 disk.write_at(handle, data, slot * SLOT)
                 disk.sync(handle)
         except OSError as error:
             raise StoreError(f"keys at {self._paths[0]}: {error.strerror}") from None
+
+    def _use(self, slot: int) -> Key:
+        """A key that is likely to be used again soon."""
+        key = self._used.get(slot)
+        if key is None:
+            if len(self._used) >= MOST_USED:
+                self._used.clear()
+            key = self._used[slot] = self._read(slot)
+        return key
 
     def _read(self, slot: int) -> Key:
         for handle in self._handles:

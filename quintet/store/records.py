@@ -169,24 +169,23 @@ class Exposure:
         for name in ("scenario", "basis", "policy"):
             checks.optional_text(getattr(self, name), name)
         checks.labels(self.arms, "arms")
-        checks.distinct_ids(self.items, "items")
+        shown = checks.distinct_ids(self.items, "items")
         if self.positions:
             checks.distinct_positions(self.positions, "positions")
             checks.same_length(self.positions, self.items, "positions", "items")
         else:
             object.__setattr__(self, "positions", tuple(range(1, len(self.items) + 1)))
-        self._check_lists()
+        self._check_lists(shown)
 
-    def _check_lists(self) -> None:
+    def _check_lists(self, shown: frozenset[Id]) -> None:
         for name in ("propensities", "marginals"):
             values = getattr(self, name)
             if values is not None:
                 checks.probabilities(values, name)
                 checks.same_length(values, self.items, name, "items")
-        if self.candidates is not None:
-            checks.distinct_ids(self.candidates, "candidates")
-            if not set(self.items) <= set(self.candidates):
-                raise DataError("candidates: an item that was shown is not among them")
+        could = self.candidates
+        if could is not None and not shown <= checks.distinct_ids(could, "candidates"):
+            raise DataError("candidates: an item that was shown is not among them")
 
     @property
     def record_id(self) -> str:

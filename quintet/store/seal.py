@@ -122,7 +122,16 @@ def parse(frame: bytes, offset: int) -> Sealed:
 
 def keyed_hash(secret: bytes, purpose: bytes, content: bytes) -> bytes:
     """HMAC-SHA-256 of a content for one purpose (a word without NUL), cut to 16 bytes."""
-    return hmac.digest(secret, purpose + b"\x00" + content, "sha256")[:HASH_BYTES]
+    # begun once and copied: ``hmac.digest`` lets other threads run at every call, and each time
+    # the writer would wait for its next turn
+    begun = _begun(secret, purpose).copy()
+    begun.update(content)
+    return begun.digest()[:HASH_BYTES]
+
+
+@lru_cache(maxsize=64)
+def _begun(secret: bytes, purpose: bytes) -> hmac.HMAC:
+    return hmac.new(secret, purpose + b"\x00", sha256)
 
 
 def record_hash(secret: bytes, record: Record) -> bytes:

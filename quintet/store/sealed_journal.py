@@ -141,14 +141,16 @@ class SealedJournal(Journal):
     def _seal(self, records: Mapping[bytes, Encoded], offset: int) -> list[Sealed]:
         """Rows of new records by their ids, from an offset on."""
         pepper = self.keys.pepper
-        owners = {record.owner for record, _ in records.values()} - {None}
-        hashes = {owner: seal.owner_hash(pepper, owner) for owner in owners if owner is not None}
+        owners = [record.owner for record, _ in records.values()]
+        hashes = {one: seal.owner_hash(pepper, one) for one in set(owners) if one is not None}
         keys = self.keys.find(hashes.values())
         if len(keys) < len(hashes):
             keys |= self.keys.add([one for one in hashes.values() if one not in keys])
         rows = []
-        for place, (identity, (record, body)) in enumerate(records.items(), offset):
-            key = NOBODYS if record.owner is None else keys[hashes[record.owner]]
+        for place, (owner, (identity, (record, body))) in enumerate(
+            zip(owners, records.items(), strict=True), offset
+        ):
+            key = NOBODYS if owner is None else keys[hashes[owner]]
             digest = seal.content_digest(pepper, body)
             rows.append(seal.seal(record.kind, identity, body, digest, key, place))
         return rows

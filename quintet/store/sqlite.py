@@ -11,9 +11,10 @@ apsw brings a SQLite of its own: many an interpreter's has the WAL-reset bug, fi
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -25,6 +26,7 @@ from quintet.store.base import Entry
 from quintet.store.disk import FolderLock
 from quintet.store.frame_log import PAGE, FrameLog, measure, pages
 from quintet.store.key_file import KeyFile
+from quintet.store.records import KINDS, Exposure
 from quintet.store.seal import NOBODY, Sealed
 from quintet.store.sealed_journal import RacedError, SealedJournal, check_kinds
 
@@ -36,6 +38,8 @@ except ImportError:
     raise MissingExtraError("the journal", "serve") from None
 
 TAIL = 8192
+#: nobody follows these as they come, and there are many of them
+UNFOLLOWED = frozenset({Exposure.kind})
 Result = TypeVar("Result")
 
 
@@ -67,7 +71,8 @@ class SQLiteJournal(SealedJournal):
         self.folder = Path(folder)
         self._mirror = Path(settings.mirror or self.folder) / "records.log"
         self._vfs = settings.vfs
-        self._tail: list[Entry] = []
+        self._tail: deque[Entry] = deque(maxlen=TAIL)
+        self._tail_after = self._tail_until = 0
         self._tail_lock = threading.Lock()
         self._failed = self._closed = False
         try:
@@ -190,7 +195,8 @@ class SQLiteJournal(SealedJournal):
 
     def _blank(self, token: bytes) -> None:
         with self._tail_lock:
-            self._tail = []
+            self._tail.clear()
+            self._tail_after = self._tail_until
         self._guard(lambda: self._file.blank(token))
 
     def _guard(self, work: Callable[[], Result]) -> Result:
@@ -207,26 +213,28 @@ class SQLiteJournal(SealedJournal):
 
     def _remember(self, entries: list[Entry]) -> None:
         with self._tail_lock:
-            if self._tail and self._tail[-1].offset + 1 != entries[0].offset:
-                self._tail = []
-            self._tail += entries
-            if len(self._tail) > 2 * TAIL:
-                del self._tail[:-TAIL]
+            if self._tail_until + 1 != entries[0].offset:
+                self._tail.clear()
+                self._tail_after = entries[0].offset - 1
+            for entry in entries:
+                if entry.record.kind not in UNFOLLOWED:
+                    if len(self._tail) == TAIL:
+                        self._tail_after = self._tail[0].offset
+                    self._tail.append(entry)
+            self._tail_until = entries[-1].offset
 
     def read(
         self, after: int = 0, limit: int | None = None, kinds: Collection[str] | None = None
     ) -> Iterator[Entry]:
-        """See :meth:`Journal.read`; the newest entries need no reading of files."""
+        """See :meth:`Journal.read`; the newest that are followed need no reading of files."""
+        wanted = check_kinds(KINDS if kinds is None else kinds)
         with self._tail_lock:
-            if self._tail and after + 1 >= self._tail[0].offset:
-                start = after + 1 - self._tail[0].offset
-                newest = self._tail[start:]
-            else:
-                newest = None
-        if newest is None:
-            return super().read(after, limit, kinds)
-        wanted = None if kinds is None else check_kinds(kinds)
-        entries = (entry for entry in newest if wanted is None or entry.record.kind in wanted)
+            # the writer has stored a group before it remembers it
+            held = after >= self._tail_after and self._tail_until >= self._last
+            if not held or wanted & UNFOLLOWED:
+                return super().read(after, limit, kinds)
+            newest = list(takewhile(lambda entry: entry.offset > after, reversed(self._tail)))
+        entries = (entry for entry in reversed(newest) if entry.record.kind in wanted)
         return islice(entries, limit)
 
     def _keys_changed(self) -> None:

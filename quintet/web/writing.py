@@ -23,7 +23,47 @@ from quintet.web.ranking import Candidates, Ranker
 
 NOTHING_DRAWN = "pure order: nothing was drawn, so it has no support for off-policy evaluation"
 encode = msgspec.json.Encoder().encode
-Reasons = list[list[dict[str, Any]]]
+
+
+class Reason(msgspec.Struct, gc=False):
+    """Evidence behind an item, as :class:`~quintet.web.models.ReasonOut` describes it."""
+
+    evidence: str
+    text: str
+    contribution: float
+    because: tuple[()] = ()
+
+
+class Shown(msgspec.Struct, gc=False):
+    """An item of a list, as :class:`~quintet.web.models.ItemOut` describes it."""
+
+    item_id: str | int
+    rank: int
+    score: float
+    propensity: float | None
+    strategy: str | None
+    reasons: Sequence[Reason]
+
+
+class Answer(msgspec.Struct, gc=False):
+    """A list, as :class:`~quintet.web.models.RecommendOut` describes it."""
+
+    exposure: str
+    request_id: str
+    user_id: str | int | None
+    session_id: str | None
+    model: str
+    delta_offset: int
+    basis: str
+    fallback: str | None
+    policy: str
+    propensity_note: str | None
+    arms: Mapping[str, str]
+    moves: list[dict[str, Any]]
+    items: list[Shown]
+
+
+Reasons = list[list[Reason]]
 
 
 @dataclass(frozen=True)
@@ -76,12 +116,12 @@ class Chosen:
     moves: list[dict[str, Any]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Made:
     """A list that is ready once its exposure is on disk.
 
     Attributes:
-        answer: all fields but what became of the exposure.
+        answer: all of it but what became of the exposure.
         exposure: for the journal.
         basis: for the metrics, like the rest.
         top: score of the first item.
@@ -89,7 +129,7 @@ class Made:
         popularity: mean standardised log count of what is shown.
     """
 
-    answer: dict[str, Any]
+    answer: Answer
     exposure: Exposure
     basis: str
     top: float
@@ -98,7 +138,8 @@ class Made:
 
     def body(self, kept: str) -> bytes:
         """The answer as JSON; ``kept`` says what became of the exposure."""
-        return encode({"exposure": kept, **self.answer})
+        self.answer.exposure = kept
+        return encode(self.answer)
 
 
 def write(
@@ -110,14 +151,24 @@ def write(
     """An answer for every question of one model, or what stood in its way."""
     most = max((len(one.items_P) for one in chosen if isinstance(one, Chosen)), default=0)
     items_BP = np.full((len(chosen), most), -1, np.int64)
+    score_BP = np.zeros((len(chosen), most))
     for row, one in enumerate(chosen):
         if isinstance(one, Chosen):
             items_BP[row, : len(one.items_P)] = one.items_P
+            score_BP[row, : len(one.items_P)] = one.scores_P
     told_B = reasons(ranker.names, ranker.parts(found, items_BP))
+    popular_B = np.where(items_BP >= 0, ranker.scorer.evidence.popularity_I[items_BP], 0).sum(1)
+    rows = zip(
+        questions, chosen, told_B, score_BP.round(6).tolist(), popular_B.tolist(), strict=True
+    )
     made: list[Made | Exception] = []
-    for question, one, told in zip(questions, chosen, told_B, strict=True):
+    for question, one, told, scores, popular in rows:
         try:
-            made.append(_made(ranker, question, one, told) if isinstance(one, Chosen) else one)
+            made.append(
+                _made(ranker.ids, question, one, told, scores, popular)
+                if isinstance(one, Chosen)
+                else one
+            )
         except QuintetError as error:
             made.append(error)
     return made
@@ -127,16 +178,11 @@ def reasons(names: Sequence[str], part_BPK: Floats) -> list[Reasons]:
     """For each list and place, the strongest evidence, strongest first."""
     order_BPK = np.argsort(-part_BPK, axis=2, kind="stable")[:, :, :MOST_REASONS]
     strongest = np.take_along_axis(part_BPK, order_BPK, axis=2).astype(np.float64).round(4)
-    words = [(name, WORDS.get(name, name)) for name in names]
+    words = [WORDS.get(name, name) for name in names]
     return [
         [
             [
-                {
-                    "evidence": words[k][0],
-                    "text": words[k][1],
-                    "contribution": part,
-                    "because": (),
-                }
+                Reason(names[k], words[k], part)
                 for k, part in zip(kinds, parts, strict=True)
                 if part > 0
             ]
@@ -146,48 +192,58 @@ def reasons(names: Sequence[str], part_BPK: Floats) -> list[Reasons]:
     ]
 
 
-def _made(ranker: Ranker, question: Question, one: Chosen, told: Reasons) -> Made:
-    request, ids = question.request, ranker.ids[one.items_P].tolist()
-    scores = one.scores_P.astype(np.float64).round(6).tolist()
+def _made(
+    ids_I: Values,
+    question: Question,
+    one: Chosen,
+    told: Reasons,
+    scores: list[float],
+    popular: float,
+) -> Made:
+    request, ids = question.request, ids_I[one.items_P].tolist()
     chances = None if one.propensities_P is None else one.propensities_P.tolist()
+    none = (None,) * len(ids)
     items = [
-        {
-            "item_id": item,
-            "rank": place + 1,
-            "score": scores[place],
-            "propensity": None if chances is None else chances[place],
-            "strategy": one.strategies[place] if one.strategies else None,
-            "reasons": told[place] if request.reasons else (),
-        }
-        for place, item in enumerate(ids)
+        Shown(item, place, score, chance, strategy, why)
+        for place, (item, score, chance, strategy, why) in enumerate(
+            zip(
+                ids,
+                scores,
+                none if chances is None else chances,
+                one.strategies or none,
+                told if request.reasons else ((),) * len(ids),
+                strict=False,  # the longest list of the batch may hold more places
+            ),
+            1,
+        )
     ]
-    answer = {
-        "request_id": question.request_id,
-        "user_id": request.user_id,
-        "session_id": request.session_id,
-        "model": question.model,
-        "delta_offset": question.offset,
-        "basis": question.basis,
-        "fallback": question.fallback,
-        "policy": one.policy,
-        "propensity_note": NOTHING_DRAWN if chances is None else None,
-        "arms": question.arms,
-        "moves": one.moves,
-        "items": items,
-    }
-    popularity = ranker.scorer.evidence.popularity_I[one.items_P]
+    answer = Answer(
+        "",
+        question.request_id,
+        request.user_id,
+        request.session_id,
+        question.model,
+        question.offset,
+        question.basis,
+        question.fallback,
+        one.policy,
+        NOTHING_DRAWN if chances is None else None,
+        question.arms,
+        one.moves,
+        items,
+    )
     return Made(
         answer,
-        _exposure(ranker, question, one, ids, chances),
+        _exposure(ids_I, question, one, ids, chances),
         question.basis,
-        scores[0] if scores else 0.0,
+        scores[0] if ids else 0.0,
         question.length,
-        float(popularity.mean()) if len(ids) else 0.0,
+        popular / max(len(ids), 1),
     )
 
 
 def _exposure(
-    ranker: Ranker, question: Question, one: Chosen, ids: list[Any], chances: list[float] | None
+    ids_I: Values, question: Question, one: Chosen, ids: list[Any], chances: list[float] | None
 ) -> Exposure:
     request, owner = question.request, question.owner
     user = owner.id if owner.kind == "user" else None
@@ -205,5 +261,5 @@ def _exposure(
         policy=one.policy,
         arms=question.arms,
         propensities=None if chances is None else tuple(chances),
-        candidates=None if drawn_from is None else tuple(ranker.ids[drawn_from].tolist()),
+        candidates=None if drawn_from is None else tuple(ids_I[drawn_from].tolist()),
     )

@@ -107,9 +107,9 @@ def test_parts_are_what_an_explanation_says(trained, ranker) -> None:
 def test_reasons_are_the_strongest_parts_above_the_mean() -> None:
     parts = np.array([[[0.5, -1.0, 2.00004, 0.1], [-1, -1, -1, -1]]], np.float32)
     first, second = reasons(["identity", "x", "content", "trend"], parts)[0]
-    assert [one["evidence"] for one in first] == ["content", "identity", "trend"]
-    assert [one["contribution"] for one in first] == [2.0, 0.5, 0.1]
-    assert first[0]["text"] == "its description fits what you chose"
+    assert [one.evidence for one in first] == ["content", "identity", "trend"]
+    assert [one.contribution for one in first] == [2.0, 0.5, 0.1]
+    assert first[0].text == "its description fits what you chose"
     assert second == []
 
 
