@@ -17,23 +17,29 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 from pydantic import BaseModel
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route as Mounted
 from starlette.types import Receive, Scope, Send
 
 from quintet.errors import InvalidRequestError, OverloadedError, QuintetError
+from quintet.web.deadlines import Deadlines
 from quintet.web.problems import Unfit, fitted, of_error, problem
 from quintet.web.protocol import Limits
-from quintet.web.security import Caller, Gatekeeper
+from quintet.web.security import NOBODY, Caller, Gatekeeper
 from quintet.web.security import Scope as KeyScope
 from quintet.web.service import Service
 from quintet.web.strict import check_path, read_json, read_query
 from quintet.web.telemetry import Log, Metrics
 
-HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 JSON = "application/json"
+HEADERS = [
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-type", JSON.encode()),
+]
 NDJSON = "application/x-ndjson"
+IDS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,28 @@ class Route:
     seconds: float | None = None
 
 
+class Ids:
+    """Ids that nobody can guess; the system is asked for many at once."""
+
+    def __init__(self) -> None:
+        self._left: list[str] = []
+
+    def __call__(self) -> str:
+        """The next one."""
+        if not self._left:
+            drawn = secrets.token_hex(12 * IDS_AT_ONCE)
+            self._left = [drawn[start : start + 24] for start in range(0, len(drawn), 24)]
+        return self._left.pop()
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first header of this name (in small letters)."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value.decode("latin-1"))
+    return None
+
+
 @dataclass
 class Gate:
     """What every request passes."""
@@ -106,75 +134,92 @@ class Gate:
     log: Log
     access_log: bool = True
     busy: int = 0
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    new_id: Callable[[], str] = field(default_factory=Ids)
 
-    async def pass_through(self, route: Route, request: Request, send: Send) -> None:
+    async def pass_through(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; never raises."""
-        started, request_id = time.perf_counter(), secrets.token_hex(12)
-        caller = Caller()
+        started, request_id = time.perf_counter(), self.new_id()
+        caller = NOBODY
         self.busy += 1
-        self.metrics.busy.inc()
+        self.metrics.in_flight(self.busy)
+        task = asyncio.current_task()
+        assert task is not None
+        self.deadlines.set(task, route.seconds or self.limits.answer_seconds)
+        response: Response | bytes
         try:
-            caller = self._admit(route, request)
-            async with asyncio.timeout(route.seconds or self.limits.answer_seconds):
-                response = await self._answer(route, request, request_id, caller)
+            caller = self._admit(route, scope)
+            response = await self._answer(route, scope, receive, request_id, caller)
+        except asyncio.CancelledError:
+            if not self.deadlines.late(task):
+                raise
+            response = self._failed(TimeoutError(), request_id)
         except Exception as error:
             response = self._failed(error, request_id)
         finally:
+            self.deadlines.clear(task)
             self.busy -= 1
-            self.metrics.busy.dec()
-        response.raw_headers.append((b"x-request-id", request_id.encode()))
+            self.metrics.in_flight(self.busy)
+        status = 200 if isinstance(response, bytes) else response.status_code
         took = time.perf_counter() - started
-        self.metrics.answered(route.path, response.status_code, took)
+        self.metrics.answered(route.path, status, took)
         if self.access_log:
             self.log.write(
                 "request",
                 route=f"{route.method} {route.path}",
-                status=response.status_code,
+                status=status,
                 ms=round(took * 1000, 2),
                 request_id=request_id,
                 key=caller.key,
             )
-        await response(request.scope, request.receive, send)
+        told = (b"x-request-id", request_id.encode())
+        if isinstance(response, bytes):
+            length = (b"content-length", b"%d" % len(response))
+            headers = [*HEADERS, length, told]
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": response})
+        else:
+            response.raw_headers.append(told)
+            await response(scope, receive, send)
 
-    def _admit(self, route: Route, request: Request) -> Caller:
-        check_path(request.scope.get("raw_path") or b"")
+    def _admit(self, route: Route, scope: Scope) -> Caller:
+        check_path(scope.get("raw_path") or b"")
         if route.scope == "public":
-            return Caller()
+            return NOBODY
         if self.busy > self.service.settings.waiting:
             raise OverloadedError("too much is asked at once; try again", 1.0)
-        return self.keeper.admit(request.headers.get("authorization"), route.scope)
+        return self.keeper.admit(header(scope, b"authorization"), route.scope)
 
     async def _answer(
-        self, route: Route, request: Request, request_id: str, caller: Caller
-    ) -> Response:
+        self, route: Route, scope: Scope, receive: Receive, request_id: str, caller: Caller
+    ) -> Response | bytes:
         query = body = None
-        sent = read_query(request.scope["query_string"])
+        sent = read_query(scope["query_string"])
         if route.query is not None:
             query = fitted(route.query, sent, strict=False)
         elif sent:
             raise InvalidRequestError("this route takes no query parameters")
         if route.body is not None:
-            body = await self._body(route, request)
-        made = await route.handler(
-            Call(self.service, request_id, caller, body, query, request.path_params)
-        )
-        if isinstance(made, Response):
-            return made
+            body = await self._body(route, scope, receive)
+        path = scope.get("path_params", {})
+        made = await route.handler(Call(self.service, request_id, caller, body, query, path))
         if isinstance(made, dict):
-            made = msgspec.json.encode({"request_id": request_id, **made})
-        return Response(made, 200, HEADERS, JSON)
+            return msgspec.json.encode({"request_id": request_id, **made})
+        return made
 
-    async def _body(self, route: Route, request: Request) -> Any:
-        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    async def _body(self, route: Route, scope: Scope, receive: Receive) -> Any:
+        media = (header(scope, b"content-type") or "").partition(";")[0].strip().lower()
         if media not in route.media:
             raise InvalidRequestError(f"content-type must be {' or '.join(route.media)}")
-        parts, size = [], 0
-        async for part in request.stream():
-            size += len(part)
-            if size > self.limits.body_bytes:
+        data, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            data += message.get("body", b"")
+            if len(data) > self.limits.body_bytes:
                 raise InvalidRequestError("the body is too large")
-            parts.append(part)
-        data = b"".join(parts)
+            more = message.get("more_body", False)
         if route.read is not None:
             return route.read(data, media)
         assert route.body is not None
@@ -210,7 +255,7 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, as ASGI has it."""
-        await self.gate.pass_through(self.route, Request(scope, receive), send)
+        await self.gate.pass_through(self.route, scope, receive, send)
 
 
 class Application(FastAPI):

@@ -76,6 +76,7 @@ async def watch(service: Service) -> None:
     swapper = Swapper(service)
     while True:
         await asyncio.sleep(WATCH_SECONDS)
+        service.metrics.flush()  # for who looks at another worker
         try:
             await swapper.follow()
             await service.build(service.experiments.refresh)

@@ -14,7 +14,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -59,7 +59,11 @@ class Caller:
     """Who asks: the id of the key, empty where none is needed, and its scopes."""
 
     key: str = ""
-    scopes: frozenset[str] = field(default_factory=lambda: frozenset(SCOPES))
+    scopes: frozenset[str] = frozenset(SCOPES)
+
+
+#: who needs no key
+NOBODY = Caller()
 
 
 def new_key(
@@ -141,7 +145,7 @@ class Gatekeeper:
             TooManyRequestsError: its rate or quota is used up.
         """
         if scope == "public" or self.open:
-            return Caller()
+            return NOBODY
         at = time.monotonic() if now is None else now
         if at - self._checked > CHECK_SECONDS:
             self._refresh(at)

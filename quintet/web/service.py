@@ -124,7 +124,7 @@ class Service:
 
     def _make(self, asks: Sequence[Ask]) -> list[Made | Exception]:
         made = self.lists.make(asks)
-        self.metrics.lists(one for one in made if isinstance(one, Made))
+        self.metrics.lists([one for one in made if isinstance(one, Made)])
         self.metrics.batch.observe(len(asks))
         if self.known.items_changed:  # another process may have added some
             self.known.items_changed = False
