@@ -82,6 +82,10 @@ class Vocabulary:
         found = [self._index.get(self._canonical(one), -1) for one in listed]
         return np.array(found, np.int64)
 
+    def row(self, one: object) -> int:
+        """Row of one id, -1 where it is unknown."""
+        return self._index.get(self._canonical(one), -1)
+
     def ids(self, rows: Sequence[int] | NDArray[np.integer]) -> list[Any]:
         """[K] the ids of ``rows``, in the caller's own type.
 

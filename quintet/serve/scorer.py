@@ -23,8 +23,8 @@ from quintet.nn.tasks.strategy import Strategy
 from quintet.serve.evidence import EvidenceBuilder
 from quintet.serve.fused import FusedScores
 
-GROUP = 16
-LEAST_GROUPS = 4  # times k: with fewer, so many would compete that it saves nothing
+GROUP = 32
+LEAST_GROUPS = 3  # times k: with fewer, so many would compete that it saves nothing
 
 
 @dataclass(frozen=True)

@@ -209,20 +209,21 @@ class ListMaker:
         most = max(one.k for one in settings)
         place_BP, chance_BP = plackett_luce(scaled(scores_BC), most, temperature_B, self.rng)
         chance_BP = np.clip(chance_BP, TINY, 1.0)
-        made: list[Chosen | Exception] = []
-        for row, one in enumerate(settings):
-            place_P = place_BP[row, : one.k]
-            place_P = place_P[place_P >= 0]
-            made.append(
-                Chosen(
-                    items_BC[row, place_P],
-                    scores_BC[row, place_P],
-                    f"plackett-luce:{one.exploration:g}",
-                    chance_BP[row, : len(place_P)],
-                    items_BC[row, items_BC[row] >= 0],
-                )
+        drawn_BP = np.take_along_axis(items_BC, place_BP, axis=1)
+        score_BP = np.take_along_axis(scores_BC, place_BP, axis=1)
+        # what is not there stands behind all that is
+        length_B = np.minimum((place_BP >= 0).sum(1), [one.k for one in settings]).tolist()
+        held_B = (items_BC >= 0).sum(1).tolist()
+        return [
+            Chosen(
+                drawn_BP[row, :length],
+                score_BP[row, :length],
+                f"plackett-luce:{one.exploration:g}",
+                chance_BP[row, :length],
+                items_BC[row, :held],
             )
-        return made
+            for row, (one, length, held) in enumerate(zip(settings, length_B, held_B, strict=True))
+        ]
 
     def _choose_one(self, work: _Work, found: Candidates, row: int) -> Chosen:
         """One list that takes more than a draw, or none."""

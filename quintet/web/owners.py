@@ -35,4 +35,4 @@ def owner_of(trained: Trained, user: Id | None, session: str | None) -> Owner:
 
 def users_row(trained: Trained, user: Id | None) -> int:
     """The row of a user in the bundle, -1 for somebody new."""
-    return -1 if user is None else int(trained.users.rows([user])[0])
+    return -1 if user is None else trained.users.row(user)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count, repeat
 from typing import Any
 
 import msgspec
@@ -177,19 +178,16 @@ def write(
 def reasons(names: Sequence[str], part_BPK: Floats) -> list[Reasons]:
     """For each list and place, the strongest evidence, strongest first."""
     order_BPK = np.argsort(-part_BPK, axis=2, kind="stable")[:, :, :MOST_REASONS]
-    strongest = np.take_along_axis(part_BPK, order_BPK, axis=2).astype(np.float64).round(4)
+    strongest = np.take_along_axis(part_BPK, order_BPK, axis=2)
+    told = strongest > 0
+    kinds = order_BPK[told].tolist()
+    parts = strongest[told].astype(np.float64).round(4).tolist()
     words = [WORDS.get(name, name) for name in names]
-    return [
-        [
-            [
-                Reason(names[k], words[k], part)
-                for k, part in zip(kinds, parts, strict=True)
-                if part > 0
-            ]
-            for kinds, parts in zip(kinds_of, parts_of, strict=True)
-        ]
-        for kinds_of, parts_of in zip(order_BPK.tolist(), strongest.tolist(), strict=True)
-    ]
+    made = list(map(Reason, map(names.__getitem__, kinds), map(words.__getitem__, kinds), parts))
+    n_lists, n_places = part_BPK.shape[:2]
+    ends = np.cumsum(told.sum(2), axis=None).tolist()
+    each = [made[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    return [each[row * n_places : (row + 1) * n_places] for row in range(n_lists)]
 
 
 def _made(
@@ -202,21 +200,18 @@ def _made(
 ) -> Made:
     request, ids = question.request, ids_I[one.items_P].tolist()
     chances = None if one.propensities_P is None else one.propensities_P.tolist()
-    none = (None,) * len(ids)
-    items = [
-        Shown(item, place, score, chance, strategy, why)
-        for place, (item, score, chance, strategy, why) in enumerate(
-            zip(
-                ids,
-                scores,
-                none if chances is None else chances,
-                one.strategies or none,
-                told if request.reasons else ((),) * len(ids),
-                strict=False,  # the longest list of the batch may hold more places
-            ),
-            1,
+    # ends with the shortest, the ids: the longest list of the batch may hold more places
+    items = list(
+        map(
+            Shown,
+            ids,
+            count(1),
+            scores,
+            repeat(None) if chances is None else chances,
+            one.strategies or repeat(None),
+            told if request.reasons else repeat(()),
         )
-    ]
+    )
     answer = Answer(
         "",
         question.request_id,
