@@ -16,6 +16,7 @@ import multiprocessing
 import sys
 import time
 import tomllib
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -84,31 +85,37 @@ def measure(encoded: Encoded, split: Split, arguments: argparse.Namespace, prog:
         masks_history(split.train),
         arguments.out,
     )
-    measured = trainings(job, arguments, console)
+    command = f"{prog} {' '.join(sys.argv[1:])}"
+
+    def write() -> dict[str, Any]:
+        seconds = time.perf_counter() - started
+        results = summary(measured, job, arguments, seconds) | {"command": command}
+        write_results(arguments.out / "results.json", results)
+        draw(results, arguments.out / "ndcg.svg")
+        return results
+
+    measured = Measured()
+    for found in trainings(job, arguments, console):
+        measured.merge(found)
+        results = write()  # a training takes long: what is measured is kept
     if arguments.trials:
         measure_baselines(job, arguments.trials, arguments.targets, measured)
-    results = summary(measured, job, arguments, time.perf_counter() - started)
-    results["command"] = f"{prog} {' '.join(sys.argv[1:])}"
-    write_results(arguments.out / "results.json", results)
-    draw(results, arguments.out / "ndcg.svg")
+        results = write()
     console.print(table(results))
     console.print(f"figures: {arguments.out / 'results.json'}")
 
 
-def trainings(job: Job, arguments: Any, console: Console) -> Measured:
+def trainings(job: Job, arguments: Any, console: Console) -> Iterator[Measured]:
     """One training a seed, one after the other or in processes side by side."""
-    measured = Measured()
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     if arguments.jobs > 1:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(arguments.jobs, mp_context=context) as pool:
-            for found in pool.map(measure_alone, [job] * len(seeds), seeds):
-                measured.merge(found)
-        return measured
+            yield from pool.map(measure_alone, [job] * len(seeds), seeds)
+        return
     for seed in seeds:
         with progress_bar(console.is_terminal) as (on_step, on_stage):
-            measured.merge(measure_quintet(job, seed, {"on_step": on_step, "on_stage": on_stage}))
-    return measured
+            yield measure_quintet(job, seed, {"on_step": on_step, "on_stage": on_stage})
 
 
 def parser() -> argparse.ArgumentParser:
@@ -153,7 +160,8 @@ def summary(
         for row, own in measured.runs.items()
     }
     compared = {row: own for row, own in per_user.items() if row != "quintet"}
-    seeds = list(range(arguments.first_seed, arguments.first_seed + arguments.seeds))
+    trained = len(measured.runs["quintet"])
+    seeds = list(range(arguments.first_seed, arguments.first_seed + trained))
     return {
         "dataset": job.encoded.name,
         "protocol": {
