@@ -33,8 +33,10 @@ def assemble(folder: Path, dataset: str, command: str) -> dict[str, Any]:
         curves.append(Curve("implicit ItemKNN", [epoch["seconds"]], [epoch["valid"][METRIC]]))
     if whole:
         models[OURS] = whole["test"]
+        models[f"{OURS}, refitted"] = whole["test_with_refit"]
         seconds |= {f"checkpoint: {name}": value for name, value in whole["stages"].items()}
         seconds["checkpoint"] = whole["seconds"]
+        seconds["checkpoint, refitted"] = whole["seconds_with_refit"]
         curves.append(Curve("quintet, whole", [whole["seconds"]], [whole["valid"][METRIC]]))
     speed |= _served(folder)
     scale = _json(folder / "scale.json")
