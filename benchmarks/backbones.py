@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -160,6 +161,7 @@ def summary(rows: dict[str, dict[str, Any]], arguments: argparse.Namespace) -> d
         },
         "backbones": {name: row["facts"] for name, row in rows.items()},
         **environment(),
+        "command": "python -m benchmarks.backbones " + " ".join(sys.argv[1:]),
     }
     if REFERENCE in figures:
         results["over_transformer"] = {

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import sys
 import tempfile
 import time
 import tomllib
@@ -60,6 +61,7 @@ def main() -> None:
         "seeds": list(range(arguments.seeds)),
         "models": {},
         "gains": {},
+        "command": "python -m benchmarks.modalities " + " ".join(sys.argv[1:]),
     }
     parts: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
         "cache": cache,
@@ -89,6 +91,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--items", type=Path, help="table with item_id and content columns")
     parser.add_argument(
         "--data", type=Path, default=Asked.folder, help=f"folder of names ({FOLDER})"
+    )
+    parser.add_argument(
+        "--encoders", nargs="*", default=["sentence", "minilm"], help="of titles, for cache"
     )
     parser.add_argument("--posters", type=Path, help="folder of pictures named by film id")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each row")
@@ -200,7 +205,7 @@ def _encodings(arguments: argparse.Namespace) -> dict[str, float]:
     if items is not None:
         titles = _titles(items)
         table = FeatureTable(len(titles), texts={"title": titles})
-        for name in ("sentence", "minilm"):
+        for name in arguments.encoders:
             seconds |= _twice(name, table, f"{len(titles):,} titles, {name}")
     if arguments.posters is not None:
         paths = [str(path) for path in sorted(arguments.posters.iterdir())]
