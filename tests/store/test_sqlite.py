@@ -156,3 +156,27 @@ def test_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_files_are_for_their_owner_only(folder: Path) -> None:
     for name in FILES[1:]:
         assert (folder / name).stat().st_mode & 0o077 == 0
+
+
+def test_what_is_stored_is_read_before_the_writer_remembers_it(tmp_path, monkeypatch) -> None:
+    with open_store(tmp_path / "journal") as journal:
+        journal.append([event(0, "first")])
+        seen, remember = [], journal._remember
+
+        def look_first(entries) -> None:
+            assert journal.last_offset == 2
+            seen.extend(entry.offset for entry in journal.read(after=1, kinds=["event"]))
+            remember(entries)
+
+        monkeypatch.setattr(journal, "_remember", look_first)
+        journal.append([event(1, "second")])
+        assert seen == [2]
+
+
+def test_the_newest_are_read_without_the_exposures_between_them(tmp_path) -> None:
+    with open_store(tmp_path / "journal") as journal:
+        journal.append([event(0, "a"), exposure(0), event(1, "b"), exposure(1), event(2, "c")])
+        followed = [entry.offset for entry in journal.read(after=1, kinds=["event", "item"])]
+        assert followed == [3, 5]
+        assert [entry.offset for entry in journal.read(after=1)] == [2, 3, 4, 5]
+        assert [entry.offset for entry in journal.read(after=1, limit=1, kinds=["event"])] == [3]
