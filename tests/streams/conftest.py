@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -17,8 +18,11 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[dict[str, Any]]:
-    with running(RedisServer) as redis, running(NatsServer) as nats:
-        yield {"redis": redis, "nats": nats}
+    kinds = {"redis": RedisServer, "nats": NatsServer}
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(running(kind)) for name, kind in kinds.items() if kind.binary
+        }
 
 
 class Stream:
