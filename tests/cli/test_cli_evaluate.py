@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from quintet.market.tables import BEHAVIOURS
 from tests.cli.running import SMALL, TINY, done, quintet
 
 
@@ -30,8 +31,10 @@ def test_the_tasks_are_told_with_the_threshold_asked_for(asked):
     run, out = asked
     results = json.loads((out / "results.json").read_text())
     assert results["tasks"]["interaction"]["like_at"] == 4
-    assert "rating of 4 or more, given that it is rated" in results["reliability"]
-    assert "view, given that an episode opens" in results["reliability"]
+    assert list(results["reliability"]) == [
+        "rating of 4 or more, given that it is rated",
+        *(f"{name}, given that an episode opens" for name in BEHAVIOURS[1:]),
+    ]
     assert "the other tasks" in run.out
     assert f"accuracy {results['tasks']['strategy']['accuracy']:.4g}" in run.out
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from benchmarks.faults.servers import NatsServer, RedisServer, running
 from quintet.streams.base import Broker, open_broker
 from tests.streams.kafka_client import Cluster
-
-_numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +27,7 @@ class Stream:
     """One stream of a kind: ``open`` gives a consumer of it, ``publish`` puts messages in."""
 
     def __init__(self, kind: str, address: str) -> None:
-        self.kind, self.address, self.name = kind, address, f"s{next(_numbers)}"
+        self.kind, self.address, self.name = kind, address, f"s{uuid4().hex}"
 
     def url(self, **settings: Any) -> str:
         own = {"redis": {"stream": self.name}, "kafka": {"topic": self.name}}

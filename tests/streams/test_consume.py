@@ -43,8 +43,7 @@ def event(number: int, item: Any, **more: Any) -> bytes:
 
 
 async def consumed(stream: Stream, url: str, key: str | None = None, **settings: Any) -> Tally:
-    # on a busy machine it may take a second: what was taken was not left by a dead consumer
-    async with stream.open(idle_seconds=20) as broker, AsyncClient(url, key) as client:
+    async with stream.open() as broker, AsyncClient(url, key) as client:
         consumer = Consumer(broker, client, poll_seconds=0.3, **settings)
         return await consumer.run(until_quiet=True)
 
