@@ -17,7 +17,7 @@ from quintet.nn.losses import catalogue_softmax
 from quintet.nn.model import QuintetModel
 from quintet.train.prepare import PreparedEvents
 
-from .worlds import model_of, prepared, tables
+from .worlds import losses_at, model_of, prepared, tables
 
 COUNTS = torch.tensor([40.0, 20.0, 10.0, 10.0, 5.0, 3.0, 1.0, 0.0])
 NOTHING = torch.empty(0, dtype=torch.long)
@@ -167,17 +167,8 @@ def step(items_a_step: int, loss: str = "softmax") -> tuple[dict[str, Tensor], T
 def losses_of(model: QuintetModel, events: PreparedEvents) -> dict[str, Tensor]:
     offsets = events.events.offsets
     start, stop = offsets[1:6], offsets[2:7]
-    chosen = events.batch(Windows(start, np.minimum(stop, start + 10), np.arange(1, 6)))
     torch.manual_seed(0)
-    return model.losses(
-        chosen.batch,
-        chosen.positions,
-        events.item_inputs,
-        events.user_inputs,
-        chosen.features,
-        chosen.labels,
-        chosen.request,
-    )
+    return losses_at(model, events, Windows(start, np.minimum(stop, start + 10), np.arange(1, 6)))
 
 
 @pytest.mark.parametrize("loss", ["softmax", "bpr"])

@@ -19,7 +19,7 @@ from quintet.nn.model import ItemTables, QuintetModel, States
 from quintet.train.prepare import TrainingTables, cooccurrence_vectors
 
 from .test_conformance_modalities import rows_of
-from .worlds import N_ITEMS, SMALL, model_of, prepared, tables
+from .worlds import N_ITEMS, SMALL, losses_at, model_of, prepared, tables
 
 DATA = tables()
 EVENTS = DATA.events
@@ -208,20 +208,6 @@ def test_permuted_item_rows_change_no_first_vector() -> None:
 # ---------------------------------------------------------------- training
 
 
-def losses_of(network: QuintetModel, data: TrainingTables, windows: Windows) -> dict[str, Tensor]:
-    events = prepared(data, network)
-    chosen = events.batch(windows)
-    return network.losses(
-        chosen.batch,
-        chosen.positions,
-        events.item_inputs,
-        events.user_inputs,
-        chosen.features,
-        chosen.labels,
-        chosen.request,
-    )
-
-
 @every_backbone
 def test_gradients_reach_every_parameter(backbone: str) -> None:
     settings = BACKBONE_SETTINGS.get(backbone, {})
@@ -232,7 +218,7 @@ def test_gradients_reach_every_parameter(backbone: str) -> None:
         np.arange(EVENTS.n_users),
     ).take(EVENTS.lengths > 0)  # fmt: skip
     torch.manual_seed(0)
-    losses = losses_of(network, DATA, windows)
+    losses = losses_at(network, prepared(DATA, network), windows)
     assert set(losses) == {"interaction", "item", "profile", "ranking", "strategy"}
     network.balance(losses).backward()
     for name, parameter in network.named_parameters():
@@ -287,4 +273,6 @@ def test_switched_off_tasks_are_not_built() -> None:
     network = model_of(DATA, off=["profile", "item"])
     assert set(network.tasks) == {"interaction", "ranking", "strategy"}
     windows = Windows(EVENTS.offsets[1:2], EVENTS.offsets[1:2] + 8, np.array([1]))
-    assert set(losses_of(network.train(), DATA, windows.take(np.array([0])))) == set(network.tasks)
+    assert set(
+        losses_at(network.train(), prepared(DATA, network), windows.take(np.array([0])))
+    ) == set(network.tasks)

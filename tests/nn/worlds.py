@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from quintet.data.batch import Windows
 from quintet.data.features import CategoryColumn, FeatureTable, NumberColumn, VectorColumn
 from quintet.data.interactions import Interactions
 from quintet.data.schema import Behaviour, DataSchema
@@ -112,3 +114,17 @@ def model_of(data: TrainingTables, seed: int = 0, **settings: Any) -> QuintetMod
 
 def prepared(data: TrainingTables, model: QuintetModel) -> PreparedEvents:
     return PreparedEvents(data, model, CPU)
+
+
+def losses_at(model: QuintetModel, events: PreparedEvents, windows: Windows) -> dict[str, Tensor]:
+    """The loss of every task on some windows of the events."""
+    chosen = events.batch(windows)
+    return model.losses(
+        chosen.batch,
+        chosen.positions,
+        events.item_inputs,
+        events.user_inputs,
+        chosen.features,
+        chosen.labels,
+        chosen.request,
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from nn.worlds import model_of, tables
+from nn.worlds import losses_at, model_of, tables
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -147,16 +147,8 @@ def losses_and_gradients(device: torch.device) -> tuple[dict[str, Tensor], dict[
     data = tables()
     model = model_of(data, attribute_dropout=0.0, off=["item"]).to(device).eval()
     events = PreparedEvents(data, model, device)
-    chosen = events.batch(next(Trainer(model, [events], CONFIG, seed=3)._batches(0)))
-    losses = model.losses(
-        chosen.batch,
-        chosen.positions,
-        events.item_inputs,
-        events.user_inputs,
-        chosen.features,
-        chosen.labels,
-        chosen.request,
-    )
+    first = next(Trainer(model, [events], CONFIG, seed=3)._batches(0))
+    losses = losses_at(model, events, first)
     model.balance(losses).backward()
     found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     return losses, found
