@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +58,30 @@ def main() -> None:
     variants = list_variants()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(arguments.workers, mp_context=context) as pool:
+        epochs = equal_epochs(variants, pool)
         jobs = {
-            name: [pool.submit(measure, off, seed) for seed in range(arguments.seeds)]
+            name: [pool.submit(measure, off, seed, epochs[name]) for seed in range(arguments.seeds)]
             for name, off in variants.items()
         }
-        measured = {name: averaged([job.result() for job in runs]) for name, runs in jobs.items()}
-    show_and_write(measured, arguments.out, arguments.seeds, time.perf_counter() - started)
+        runs = {name: [job.result() for job in own] for name, own in jobs.items()}
+    measured = {name: averaged([run.figures for run in own]) for name, own in runs.items()}
+    spent = {
+        name: {"epochs": epochs[name], "processor seconds": float(np.mean([r.cpu for r in own]))}
+        for name, own in runs.items()
+    }
+    seconds = {"everything": time.perf_counter() - started}
+    show_and_write(measured, spent, arguments.out, arguments.seeds, seconds)
+
+
+def equal_epochs(variants: dict[str, list[str]], pool: ProcessPoolExecutor) -> dict[str, int]:
+    """By variant, its epochs: a task alone may take the processor time of all five."""
+    usual = setting.config(0).loop.epochs
+    timed = {name: off for name, off in variants.items() if name == ALL or name.endswith("alone")}
+    jobs = {name: pool.submit(measure, off, 0, usual) for name, off in timed.items()}
+    cpu = {name: job.result().cpu for name, job in jobs.items()}
+    return dict.fromkeys(variants, usual) | {
+        name: max(usual, round(usual * cpu[ALL] / own)) for name, own in cpu.items()
+    }
 
 
 def list_variants() -> dict[str, list[str]]:
@@ -71,8 +91,21 @@ def list_variants() -> dict[str, list[str]]:
     return {ALL: [], **alone, **{f"without {task}": [task] for task in tasks}}
 
 
-def measure(off: list[str], seed: int) -> dict[str, np.ndarray]:
-    """By task that is on, [U] its figure for each user with test events."""
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        figures: by task that was on, [U] its figure for each user with test events.
+        cpu: processor seconds that the training took.
+    """
+
+    figures: dict[str, np.ndarray]
+    cpu: float
+
+
+def measure(off: list[str], seed: int, epochs: int) -> Run:
+    """Train without some tasks and take every other task's figure."""
     import torch
 
     torch.set_num_threads(1)
@@ -81,7 +114,10 @@ def measure(off: list[str], seed: int) -> dict[str, np.ndarray]:
     split = global_time(held.events)
     settings = {**setting.SETTINGS, "memories": {}, "seed": seed}
     settings["model"] = {**settings["model"], "off": off}
+    settings["loop"] = {**settings["loop"], "epochs": epochs}
+    started = time.process_time()
     trained = train(encoded, split, TrainConfig.model_validate(settings)).trained
+    cpu = time.process_time() - started
     scorer, events = trained.scorer, split.events
     rows = np.flatnonzero(split.part == Part.TEST)
     users, user_N = np.unique(events.group()[rows], return_inverse=True)
@@ -107,7 +143,7 @@ def measure(off: list[str], seed: int) -> dict[str, np.ndarray]:
         label_N = label_E[rows]
         loss_N = strategy_loss(scorer, events, rows, label_N).loss_N
         figures["strategy"] = user_means(loss_N, user_N, n)
-    return figures
+    return Run(figures, cpu)
 
 
 def _new_item_recall(scorer: Any, held: Any) -> np.ndarray:
@@ -124,7 +160,11 @@ def averaged(runs: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def show_and_write(
-    measured: dict[str, dict[str, np.ndarray]], out: Path, seeds: int, seconds: float
+    measured: dict[str, dict[str, np.ndarray]],
+    spent: dict[str, dict[str, float]],
+    out: Path,
+    seeds: int,
+    seconds: dict[str, float],
 ) -> None:
     """A line a task and variant; differences are relative to all five, better is positive."""
     console = Console(width=110)
@@ -150,8 +190,9 @@ def show_and_write(
             name: {task: float(values.mean()) for task, values in own.items()}
             for name, own in measured.items()
         },
-        "seconds": {"everything": seconds},
-        "command": "python -m benchmarks.interplay",
+        "spent": spent,
+        "seconds": seconds,
+        "command": "python -m benchmarks.interplay " + " ".join(sys.argv[1:]),
         "versions": environment()["versions"],
     }
     write_results(out / "results.json", results)

@@ -135,10 +135,10 @@ def compare(case: Case, experts: str | None) -> dict[str, Any]:
     """The one checkpoint against a model a scenario."""
     settings = {} if experts is None else {"model": {"experts": experts}}
     one = best(case, "all scenarios", settings)
-    rows, alone = {}, []
+    rows, owns = {}, []
     for index, name in enumerate(case.encoded.scenarios):
         own = best(alone(case, index), name)
-        alone.append(own)
+        owns.append(own)
         rows[name] = versus(case, index, one, own)
     gains = [row["paired"]["relative"] for row in rows.values()]
     return {
@@ -150,10 +150,10 @@ def compare(case: Case, experts: str | None) -> dict[str, Any]:
             side: float(np.mean([row[side]["mean"] for row in rows.values()]))
             for side in ("one", "own")
         },
-        "parameters": {"one": one.parameters, "own": sum(own.parameters for own in alone)},
+        "parameters": {"one": one.parameters, "own": sum(own.parameters for own in owns)},
         "chosen": {
             "one": one.settings,
-            **dict(zip(rows, (o.settings for o in alone), strict=True)),
+            **dict(zip(rows, (own.settings for own in owns), strict=True)),
         },
     }
 

@@ -73,10 +73,10 @@ def main() -> None:
     for share in arguments.shares:
         if f"{share:.0%}" in shares:
             continue
-        base = target_config(share, arguments)
-        rates = tuned_rates(encoded, split, share, base, sources, console.print)
+        base = target_config(share)
+        rates = tuned_rates(encoded, split, share, base, sources, arguments.jobs)
         draws = range(arguments.draws)
-        cell = measure(encoded, split, share, draws, base, sources, rates, console.print)
+        cell = measure(encoded, split, share, draws, base, sources, rates, arguments.jobs)
         shares[f"{share:.0%}"] = as_share(cell, len(draws))
         results = summary(shares, sources, split.name, arguments, time.perf_counter() - started)
         write_results(path, results)
@@ -101,13 +101,13 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--users", type=int, help="test users measured; all when absent")
     parser.add_argument("--source-epochs", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=600, help="of fine-tuning, at most, about")
+    parser.add_argument("--jobs", type=int, default=1, help="draws side by side")
     parser.add_argument("--afresh", action="store_true", help="measure finished shares again")
     parser.add_argument("--out", type=Path, default=Path("reports/transfer"))
     return parser
 
 
-def target_config(share: float, arguments: Any) -> TrainConfig:
+def target_config(share: float) -> TrainConfig:
     """Few labels want small steps and many epochs; validation says when to stop."""
     tokens = 400 if share < 0.05 else 800 if share < 0.5 else 1600
     epochs = {400: 40, 800: 16, 1600: 10}[tokens]
@@ -118,7 +118,6 @@ def target_config(share: float, arguments: Any) -> TrainConfig:
         "patience": 2,
         "warmup_steps": 10,
     }
-    del arguments
     return TrainConfig.model_validate(TARGET | {"loop": loop})
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
 from quintet.data.encode import Encoded
 from quintet.data.interactions import Floats
@@ -33,8 +36,6 @@ MOVED: tuple[Mode, ...] = ("frozen", "adapter", "full")
 RATES = (1e-3, 3e-3)
 TUNING_DRAW = 100
 SCRATCH = "scratch"
-
-Say = Callable[[str], None]
 
 
 @dataclass
@@ -62,6 +63,17 @@ class Cell:
         self.values.setdefault(row, []).append(value_U)
         self.seconds.setdefault(row, []).append(fitted.outcome.seconds)
         self.reached.setdefault(row, []).append(float("nan") if reached is None else reached)
+
+    def merge(self, other: Cell) -> None:
+        """Take over the draws of another."""
+        self.guard.extend(other.guard)
+        for mine, theirs in (
+            (self.values, other.values),
+            (self.seconds, other.seconds),
+            (self.reached, other.reached),
+        ):
+            for row, draws in theirs.items():
+                mine.setdefault(row, []).extend(draws)
 
     def summary(self) -> dict[str, dict[str, Any]]:
         """Rows with means over the draws; gains are paired by user, draws averaged first."""
@@ -106,23 +118,41 @@ def tuned_rates(
     share: float,
     base: TrainConfig,
     sources: dict[str, Pretrained],
-    say: Say,
+    jobs: int = 1,
 ) -> dict[str, float]:
     """By row, the rate that does best on the validation targets of a draw kept for it."""
     few = few_labels(split, share, TUNING_DRAW)
-    chosen = {}
-    for row, pretrained, mode in rows_of(sources):
-        if mode == "frozen":  # a rate has little to move there
-            chosen[row] = RATES[0]
-            continue
-        found = {}
-        for rate in RATES:
-            config = settings(base, rate, TUNING_DRAW)
-            fitted = finetune(pretrained, encoded, few, config, mode)
-            found[rate] = float(held_out_values(fitted, few, config.train).mean())
-        chosen[row] = max(found, key=lambda rate: found[rate])
-        say(f"{share:.0%}, {row}: {found}")
+    chosen, pending = {}, {}
+    with workers(jobs) as pool:
+        for row, pretrained, mode in rows_of(sources):
+            if mode == "frozen":  # a rate has little to move there
+                chosen[row] = RATES[0]
+                continue
+            pending[row] = {
+                rate: pool.submit(
+                    validated, pretrained, encoded, few, settings(base, rate, TUNING_DRAW), mode
+                )
+                for rate in RATES
+            }
+        for row, tried in pending.items():
+            found = {rate: one.result() for rate, one in tried.items()}
+            chosen[row] = max(found, key=lambda rate: found[rate])
+            print(f"{share:.0%}, {row}: {found}", flush=True)
     return chosen
+
+
+def workers(jobs: int) -> ProcessPoolExecutor:
+    """Processes of one thread each."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, context, torch.set_num_threads, (1,))
+
+
+def validated(
+    pretrained: Pretrained, encoded: Encoded, few: Split, config: FinetuneConfig, mode: Mode
+) -> float:
+    """What a training reaches on its validation targets."""
+    fitted = finetune(pretrained, encoded, few, config, mode)
+    return float(held_out_values(fitted, few, config.train).mean())
 
 
 def rows_of(sources: dict[str, Pretrained]) -> list[tuple[str, Pretrained, Mode]]:
@@ -144,39 +174,57 @@ def measure(
     base: TrainConfig,
     sources: dict[str, Pretrained],
     rates: dict[str, float],
-    say: Say,
+    jobs: int = 1,
 ) -> Cell:
-    """Every mode on every draw, measured on the same test users."""
+    """Every mode on every draw, measured on the same test users; ``jobs`` draws side by side."""
     cell = Cell(rates=rates)
-    for draw in draws:
-        few = few_labels(split, share, draw)
-        held: dict[str, Floats] = {}
-        fitted: dict[str, Fitted] = {}
-        spent: dict[str, float] = {}
-        for row, pretrained, mode in rows_of(sources):
-            started = time.perf_counter()
-            config = settings(base, rates[row], draw)
-            fitted[row] = finetune(pretrained, encoded, few, config, mode)
-            spent[row] = time.perf_counter() - started
-            held[row] = held_out_values(fitted[row], few, config.train)
-            value_U = evaluate_ranking(fitted[row].trained.scorer, few, ks=(10,)).per_user[METRIC]
-            cell.add(row, value_U, fitted[row], fitted[SCRATCH].outcome.best_score)
-            say(
-                f"{share:.0%} draw {draw} {row}: test {value_U.mean():.4f}, validation "
-                f"{held[row].mean():.4f}, {fitted[row].outcome.seconds:.0f} s of {spent[row]:.0f}"
-            )
-        for name in sources:
-            own = {SCRATCH: SCRATCH} | {mode: f"{mode}, from {name}" for mode in MOVED}
-            verdict = judged(
-                {mode: held[row] for mode, row in own.items()},
-                {mode: fitted[row] for mode, row in own.items()},
-                {mode: spent[row] for mode, row in own.items()},
-                certain=False,
-            )
-            cell.guard.append(
-                {"draw": draw, "source": name, "kept": verdict.kept} | {"says": verdict.message}
-            )
-            row = f"guard, from {name}"
-            kept = own[verdict.kept]
-            cell.add(row, cell.values[kept][-1], fitted[kept], fitted[SCRATCH].outcome.best_score)
+    with workers(jobs) as pool:
+        asked = (encoded, split, share, base, sources, rates)
+        for own in pool.map(measure_draw, *([one] * len(draws) for one in asked), draws):
+            cell.merge(own)
+    return cell
+
+
+def measure_draw(
+    encoded: Encoded,
+    split: Split,
+    share: float,
+    base: TrainConfig,
+    sources: dict[str, Pretrained],
+    rates: dict[str, float],
+    draw: int,
+) -> Cell:
+    """Every mode on one draw."""
+    cell = Cell(rates=rates)
+    few = few_labels(split, share, draw)
+    held: dict[str, Floats] = {}
+    fitted: dict[str, Fitted] = {}
+    spent: dict[str, float] = {}
+    for row, pretrained, mode in rows_of(sources):
+        started = time.perf_counter()
+        config = settings(base, rates[row], draw)
+        fitted[row] = finetune(pretrained, encoded, few, config, mode)
+        spent[row] = time.perf_counter() - started
+        held[row] = held_out_values(fitted[row], few, config.train)
+        value_U = evaluate_ranking(fitted[row].trained.scorer, few, ks=(10,)).per_user[METRIC]
+        cell.add(row, value_U, fitted[row], fitted[SCRATCH].outcome.best_score)
+        print(
+            f"{share:.0%} draw {draw} {row}: test {value_U.mean():.4f}, validation "
+            f"{held[row].mean():.4f}, {fitted[row].outcome.seconds:.0f} s of {spent[row]:.0f}",
+            flush=True,
+        )
+    for name in sources:
+        own = {SCRATCH: SCRATCH} | {mode: f"{mode}, from {name}" for mode in MOVED}
+        verdict = judged(
+            {mode: held[row] for mode, row in own.items()},
+            {mode: fitted[row] for mode, row in own.items()},
+            {mode: spent[row] for mode, row in own.items()},
+            certain=False,
+        )
+        cell.guard.append(
+            {"draw": draw, "source": name, "kept": verdict.kept} | {"says": verdict.message}
+        )
+        row = f"guard, from {name}"
+        kept = own[verdict.kept]
+        cell.add(row, cell.values[kept][-1], fitted[kept], fitted[SCRATCH].outcome.best_score)
     return cell
