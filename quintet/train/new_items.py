@@ -151,7 +151,7 @@ def _contest(
         score_BI = fusion(evidence_BIK, evidence.context(block), bucket_I)
         target_B = target[index]
         score_BI[:, bucket_I == 0] = float("-inf")
-        own_B = score_BI.gather(1, target_B[:, None])[:, 0]
+        own_B = score_BI.gather(1, target_B[:, None].to(score_BI.device))[:, 0]
         score_BI[block.group(), block.item] = float("-inf")
         score_BI.scatter_(1, target_B[:, None], float("-inf"))
         rival_BC = _rivals(score_BI, seed=int(index[0]))

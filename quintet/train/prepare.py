@@ -124,7 +124,8 @@ def recounted(learned: QuintetModel, tables: TrainingTables) -> QuintetModel:
         value.copy_(weights[name])
     start_ID = cooccurrence_vectors(tables.events, learned.config.width) if first_I.any() else None
     if start_ID is not None:
-        model.embedding_ID[first_I] = torch.from_numpy(start_ID)[first_I]
+        device = model.embedding_ID.device
+        model.embedding_ID[first_I.to(device)] = torch.from_numpy(start_ID)[first_I].to(device)
     model.met(count_I)
     return model
 
