@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 #: parameters of mallopt(3) by their numbers in malloc.h
@@ -18,6 +18,9 @@ TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
 KEPT = {MMAP_THRESHOLD: 1 << 30, TRIM_THRESHOLD: (1 << 31) - 1, TOP_PAD: 64 << 20}
 #: where glibc's own rule ends after blocks of 32 MB and more were freed (mallopt(3), "dynamic")
 AFTERWARDS = {MMAP_THRESHOLD: 32 << 20, TRIM_THRESHOLD: 64 << 20, TOP_PAD: 128 << 10}
+#: oneDNN keeps what it compiled for so many shapes of products; no two batches have the same, and
+#: its own limit, 1024, came to 230 MB that saved no time (its documentation, "Primitive Cache")
+PRIMITIVES, PRIMITIVES_KEPT = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64"
 SET_BY_USER = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
 
 
@@ -27,6 +30,7 @@ def reusing_memory() -> Iterator[bool]:
 
     It holds for the whole process, so other threads keep their memory too until the end.
     """
+    _keep_few_primitives()
     library = _glibc()
     in_force = library is not None and _set(library, KEPT)
     try:
@@ -42,6 +46,22 @@ def hand_back() -> None:
     library = _glibc()
     if library is not None:
         library.malloc_trim(ctypes.c_size_t(0))
+
+
+def handing_back(on_stage: Callable[[str], None] | None) -> Callable[[str], None]:
+    """Between two stages what the former freed is handed back; then the next is announced."""
+    _keep_few_primitives()
+
+    def begun(stage: str) -> None:
+        hand_back()
+        if on_stage is not None:
+            on_stage(stage)
+
+    return begun
+
+
+def _keep_few_primitives() -> None:
+    os.environ.setdefault(PRIMITIVES, PRIMITIVES_KEPT)  # it is read once, at the first product
 
 
 def _glibc() -> ctypes.CDLL | None:

@@ -25,7 +25,7 @@ Curves = dict[str, list[list[float]]]
 
 
 #: steps after which freed memory is given back: a heap that is kept grows by megabytes a step
-HAND_BACK_EVERY = 32
+HAND_BACK_EVERY = 16
 
 
 class LoopConfig(Config):

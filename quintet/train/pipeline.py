@@ -31,6 +31,7 @@ from quintet.nn.shape import DataShape, warm_items
 from quintet.serve.evidence import EvidenceBuilder
 from quintet.serve.trained import Trained
 from quintet.train.adapt import adapted
+from quintet.train.allocator import hand_back, handing_back
 from quintet.train.gates import fitted_calibration, fitted_fusion, validation_targets
 from quintet.train.loop import LoopConfig, OnStep, Outcome, Trainer
 from quintet.train.new_items import RehearsalConfig, fit_new_items, rehearsed
@@ -111,7 +112,7 @@ def train(
         ConfigError: a setting is unknown, or the device is not there.
     """
     config = config if config is not None else TrainConfig()
-    say = on_stage if on_stage is not None else _silent
+    say = handing_back(on_stage)
     if len(split.train) == 0:
         raise DataError("the split leaves no training event; give a longer log or another split")
     say("encoding attributes")
@@ -158,6 +159,7 @@ def train(
         count_I = whole.events.item_counts().astype(np.float32)
         evidence = EvidenceBuilder(model, memories, data.item_inputs, data.user_inputs, count_I)
     calibration = fitted_calibration(evidence, fusion, split, calibrate)
+    hand_back()
     run = {
         "dataset": encoded.name,
         "version": version(),
@@ -308,10 +310,6 @@ def fit_memories(config: TrainConfig, tables: TrainingTables) -> dict[str, Memor
                 raise
             # a memory of attributes has nothing to say where items have none
     return memories
-
-
-def _silent(_: str) -> None:
-    return
 
 
 def version() -> str:

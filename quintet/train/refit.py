@@ -20,6 +20,7 @@ from quintet.data.encode import Encoded
 from quintet.data.split import Part, Split
 from quintet.nn.model import QuintetModel
 from quintet.serve.trained import Trained
+from quintet.train.allocator import handing_back
 from quintet.train.loop import OnStep, Trainer
 from quintet.train.pipeline import Fitted, TrainConfig, fit_memories
 from quintet.train.prepare import TrainingTables, prepared_orders, recounted
@@ -48,7 +49,7 @@ def refit(
         on_step: called after every training step.
         on_stage: called with the name of each stage as it starts.
     """
-    say = on_stage if on_stage is not None else (lambda _: None)
+    say = handing_back(on_stage)
     started = time.perf_counter()
     trained = fitted.trained
     tables = _tables(trained, encoded, with_validation(split))

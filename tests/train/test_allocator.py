@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from quintet.train import allocator
-from quintet.train.allocator import hand_back, reusing_memory
+from quintet.train.allocator import hand_back, handing_back, reusing_memory
 
 MEGABYTES = 24
 PAGE = resource.getpagesize()
@@ -72,3 +72,16 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(os, "confstr", lambda name: None)
     with reusing_memory() as in_force:
         assert not in_force
+
+
+@pytest.mark.usefixtures("glibc")
+def test_what_a_stage_freed_is_handed_back_before_the_next() -> None:
+    announced: list[str] = []
+    begun = handing_back(announced.append)
+    with reusing_memory():
+        np.ones(MEGABYTES << 20, np.uint8)
+        kept = resident()
+        begun("next")
+        assert resident() < kept - (MEGABYTES // 2 << 20)
+    handing_back(None)("unheard")
+    assert announced == ["next"]
