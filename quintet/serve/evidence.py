@@ -288,10 +288,12 @@ def compressed_entries(scores: Entries) -> Entries:
     if not len(scores):
         return scores
     positive = np.maximum(scores.value_N, 0)
-    first = np.flatnonzero(np.diff(scores.row_N, prepend=-1))
+    first_B = np.searchsorted(scores.row_N, np.arange(scores.shape[0] + 1))
+    count_B = np.diff(first_B)
+    told_B = count_B > 0
     scale_B = np.zeros(scores.shape[0], np.float32)
-    largest = np.maximum(np.maximum.reduceat(positive, first), 1e-12)
-    scale_B[scores.row_N[first]] = np.float32(100) / largest
-    positive *= scale_B[scores.row_N]
+    largest = np.maximum(np.maximum.reduceat(positive, first_B[:-1][told_B]), 1e-12)
+    scale_B[told_B] = np.float32(100) / largest
+    positive *= np.repeat(scale_B, count_B)
     value_N = np.log1p(positive, out=positive) * np.float32(1 / np.log(101))
     return replace(scores, value_N=value_N)
