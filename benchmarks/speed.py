@@ -98,7 +98,8 @@ def _whole(options: argparse.Namespace) -> None:
     line += [str(options.sequences.absolute()), "--bundle", str(options.out / "bundle")]
     if options.items:
         line += ["--items", str(options.items.absolute())]
-    alone("quintet", line + [f"--set={one}" for one in options.set], options.threads)
+    line += [f"--set={one}" for one in options.set]
+    alone("quintet", line, options.threads, compared=False)
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -106,7 +107,7 @@ def _serve(options: argparse.Namespace) -> None:
     if not bundle.exists():
         raise DataError(f"{bundle} is not there; measure the part `whole` first")
     line = _own("quintet_serve", options, options.out / "serve.jsonl")
-    alone("quintet", [*line, str(bundle)], options.threads)
+    alone("quintet", [*line, str(bundle)], options.threads, compared=False)
 
 
 def _scale(options: argparse.Namespace) -> None:

@@ -60,9 +60,10 @@ class Side:
     lines: list[Line] = field(default_factory=list)
 
     @classmethod
-    def start(cls, name: str, line: list[str], threads: int) -> Side:
-        """Start the process under the common allocator settings."""
-        environment = {**os.environ, **ALLOCATOR, "OMP_NUM_THREADS": str(threads)}
+    def start(cls, name: str, line: list[str], threads: int, *, compared: bool = True) -> Side:
+        """Start the process; sides that are compared have the same allocator settings."""
+        allocator = ALLOCATOR if compared else {}
+        environment = {**os.environ, **allocator, "OMP_NUM_THREADS": str(threads)}
         process = subprocess.Popen(
             line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
             env=environment,
@@ -118,13 +119,13 @@ def alternate(lines: dict[str, list[str]], epochs: int, threads: int) -> dict[st
                 side.process.kill()
 
 
-def alone(name: str, line: list[str], threads: int) -> list[Line]:
-    """Run one side to its end.
+def alone(name: str, line: list[str], threads: int, *, compared: bool = True) -> list[Line]:
+    """Run one side to its end, under the common allocator settings or as it is shipped.
 
     Raises:
         DataError: it ended with an error.
     """
-    side = Side.start(name, line, threads)
+    side = Side.start(name, line, threads, compared=compared)
     lines = side.finish()
     if side.process.returncode:
         raise DataError(f"{name} ended with code {side.process.returncode}")

@@ -47,11 +47,18 @@ class Standardised:
     covariance_EE: Tensor
 
     @classmethod
-    def of(cls, vector_ID: Tensor, bias_I: Tensor, warm_I: Tensor) -> Standardised:
-        """From vectors and biases; the bias becomes one more coordinate."""
+    def of(
+        cls, vector_ID: Tensor, bias_I: Tensor, warm_I: Tensor, *, only_warm: bool = False
+    ) -> Standardised:
+        """From vectors and biases; the bias becomes one more coordinate.
+
+        With ``only_warm`` the others' vectors say nothing, so that their scores are 0, the mean.
+        """
         item_IE = torch.cat([vector_ID, bias_I[:, None]], dim=1).detach()
         warm_JE = item_IE[warm_I] if bool(warm_I.any()) else item_IE
         centred = warm_JE - warm_JE.mean(0)
+        if only_warm:
+            item_IE = torch.where(warm_I[:, None], item_IE, warm_JE.mean(0))
         one_I1 = item_IE.new_ones(len(item_IE), 1)
         item_IX = torch.cat([item_IE, one_I1], dim=1)
         return cls(item_IX, warm_JE.mean(0), centred.T @ centred / len(warm_JE))
@@ -107,11 +114,16 @@ class EvidenceBuilder:
         self.popularity_I = np.where(warm, (log_count - mean) / scale, 0).astype(np.float32)
 
     def _standardised_towers(self) -> dict[str, Standardised]:
+        stand_in = self.tables.stand_in
         towers = {
-            name: Standardised.of(items.vector_ID, items.bias_I, self.model.warm_I)
+            name: Standardised.of(
+                items.vector_ID,
+                items.bias_I,
+                self.model.warm_I,
+                only_warm=name == "identity" and stand_in is None,  # training pushed them down
+            )
             for name, items in self.tables.items.items()
         }
-        stand_in = self.tables.stand_in
         stands_in = "identity" in towers and "item" in self.model.tasks
         if stands_in and stand_in is not None:
             towers["stand_in"] = Standardised.of(

@@ -1,4 +1,4 @@
-"""Gates and calibration, fitted on held-out targets that no count and no tower has seen."""
+"""Gates, fitted on held-out targets that no count and no tower has seen."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from torch import Tensor
 
 from quintet.data.interactions import Interactions, Ints, Mask, seeded_hash
 from quintet.data.split import Part, Split
-from quintet.data.states import Moments
-from quintet.nn.calibration import Calibration, fit_calibration
 from quintet.nn.fusion import (
     Fusion,
     FusionConfig,
@@ -18,9 +16,7 @@ from quintet.nn.fusion import (
     fit_fusion,
     item_buckets,
 )
-from quintet.nn.tasks.interaction import Interaction
 from quintet.serve.evidence import EvidenceBuilder
-from quintet.serve.scorer import Scorer, scenarios_of
 
 #: the gates start here, and are held near it: what is known to carry a list, and what refines it
 PRIOR_WEIGHTS = {
@@ -181,33 +177,3 @@ def _new_item_weights(evidence: EvidenceBuilder) -> torch.Tensor | None:
     weights = [NEW_ITEM_WEIGHTS.get(name, 0.0) for name in evidence.names]
     known = {"content_ridge", "content"} & set(evidence.names)
     return torch.tensor(weights, device=evidence.device) if known else None
-
-
-def fitted_calibration(
-    evidence: EvidenceBuilder, fusion: Fusion, split: Split, rows: Ints
-) -> Calibration:
-    """Calibration of the interaction task on held-out events of users kept apart for it.
-
-    What follows within the horizon is looked up among events before the test only.
-    """
-    known_E = split.part != Part.TEST
-    rows = (np.cumsum(known_E) - 1)[rows]
-    events = split.events.select(known_E)
-    shape = evidence.model.shape
-    calibration = Calibration(shape.rules, shape.n_levels, len(shape.scenarios))
-    calibration = calibration.to(evidence.device)
-    if "interaction" not in evidence.model.tasks or len(rows) == 0:
-        return calibration
-    task = evidence.model.task("interaction")
-    assert isinstance(task, Interaction)
-    rows = rows[task.rules.targets(events)[rows]]
-    moments = Moments.before(events, rows)
-    scores = Scorer(evidence, fusion, calibration).pair_scores(moments, events.item[rows])
-    fit_calibration(
-        calibration,
-        scores,
-        torch.from_numpy(task.level(events)[rows]).to(evidence.device),
-        torch.from_numpy(task.reached(events)[rows]).to(evidence.device),
-        torch.from_numpy(scenarios_of(moments)).to(evidence.device),
-    )
-    return calibration

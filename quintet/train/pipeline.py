@@ -32,7 +32,8 @@ from quintet.serve.evidence import EvidenceBuilder
 from quintet.serve.trained import Trained
 from quintet.train.adapt import adapted
 from quintet.train.allocator import hand_back, handing_back
-from quintet.train.gates import fitted_calibration, fitted_fusion, validation_targets
+from quintet.train.calibrate import calibrate_strategy, fitted_calibration
+from quintet.train.gates import fitted_fusion, validation_targets
 from quintet.train.loop import LoopConfig, OnStep, Outcome, Trainer
 from quintet.train.new_items import RehearsalConfig, fit_new_items, rehearsed
 from quintet.train.prepare import PreparedEvents, TrainingTables, build_model, prepared_orders
@@ -159,6 +160,7 @@ def train(
         count_I = whole.events.item_counts().astype(np.float32)
         evidence = EvidenceBuilder(model, memories, data.item_inputs, data.user_inputs, count_I)
     calibration = fitted_calibration(evidence, fusion, split, calibrate)
+    calibrate_strategy(evidence, split, calibrate)
     hand_back()
     run = {
         "dataset": encoded.name,

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,10 +134,15 @@ def build_app(options: Options) -> FastAPI:
     return app
 
 
+def _wanted(options: Options) -> dict[str, Any] | None:
+    """What was put in the place of the command line's bundle."""
+    return Swapper.wanted(Path(options.state) / "active.json")
+
+
 def _live_bundle(options: Options, log: Log) -> Path:
     """The bundle of the command line, or the one that was put in its place since."""
     bundle = Path(options.bundle).absolute()
-    wanted = Swapper.wanted(Path(options.state) / "active.json")
+    wanted = _wanted(options)
     if wanted is None or wanted["bundle"] == bundle.name:
         return bundle
     swapped = bundle.parent / wanted["bundle"]
@@ -171,10 +176,19 @@ async def _reload(service: Service) -> None:
         await Swapper(service).swap(None)
 
 
-def worker(listening: socket.socket) -> None:
-    """What every worker process runs; see :data:`OPTIONS`."""
+def worker(listening: socket.socket, may_answer: Callable[[], None]) -> None:
+    """What every worker process runs; see :data:`OPTIONS`.
+
+    Args:
+        listening: the socket of all workers.
+        may_answer: returns when this one is to answer; a spare reads its bundle before that.
+    """
     options = Options.read(os.environ[OPTIONS])
-    _run(options, build_app(options), listening)
+    wanted, app = _wanted(options), build_app(options)
+    may_answer()
+    if _wanted(options) != wanted:  # another bundle was swapped in while the spare waited
+        app = build_app(options)
+    _run(options, app, listening)
 
 
 def _run(options: Options, app: FastAPI, listening: socket.socket) -> None:

@@ -1,7 +1,7 @@
 """Several workers on one address, and another in the place of one that dies.
 
-Workers are forked from a process that has imported everything and done nothing else, so that a new
-one answers after it has read the bundle, and not after seconds of imports.
+Workers are forked from a process that has imported everything and done nothing else. One more than
+are asked for waits with the bundle read: it answers as soon as one of the others dies.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -26,13 +27,18 @@ PRELOADED = ["quintet.web.server", "sklearn.feature_extraction.text", "scipy.sta
 #: a worker that dies sooner never came up
 LEAST_SECONDS = 10.0
 MOST_FAILURES = 5
+#: after a start or a death, before the spare is made: reading a bundle takes the processor from it
+SPARE_AFTER = 5.0
+
+#: what a worker runs: with the socket that it shares, and what returns once it may answer
+Run = Callable[[socket.socket, Callable[[], None]], None]
 
 
 class Supervisor:
     """Keeps a number of workers alive until it is told to stop.
 
     Args:
-        run: what a worker runs, with the socket that it shares; importable by name.
+        run: what a worker runs; importable by name.
         listening: the socket.
         workers: how many.
         drain_seconds: that workers are given to end.
@@ -41,7 +47,7 @@ class Supervisor:
 
     def __init__(
         self,
-        run: Callable[[socket.socket], None],
+        run: Run,
         listening: socket.socket,
         workers: int,
         drain_seconds: float,
@@ -51,8 +57,10 @@ class Supervisor:
         self._context.set_forkserver_preload(PRELOADED)
         self._run, self._listening = run, listening
         self._drain, self._log = drain_seconds, log
-        self._workers: list[Any] = [None] * workers
-        self._born = [0.0] * workers
+        self._workers: list[Worker] = []
+        self._asked = workers
+        self._spare: Worker | None = None
+        self._spare_due = 0.0
         self._failures = 0
         self._stopping = False
 
@@ -66,58 +74,99 @@ class Supervisor:
 
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, pass_on)
-        for place in range(len(self._workers)):
-            self._start(place)
+        while len(self._workers) < self._asked:
+            self._add()
         while not self._stopping:
-            by_sentinel = {one.sentinel: place for place, one in enumerate(self._workers)}
-            for event in wait([*by_sentinel, told]):
+            dead = {one.process.sentinel: one for one in self._all()}
+            for event in wait([*dead, told], self._until_spare()):
                 if event is told:
                     self._obey(told)
                 else:
-                    self._replace(by_sentinel[event])
+                    self._bury(dead[event])
+            if self._spare is None and self._until_spare() == 0:
+                self._spare = self._made()
         return self._end()
 
-    def _start(self, place: int) -> None:
-        worker = self._context.Process(target=_work, args=(self._run, self._listening))
-        worker.start()
-        self._workers[place], self._born[place] = worker, time.monotonic()
+    def _all(self) -> list[Worker]:
+        return [*self._workers, *([self._spare] if self._spare is not None else [])]
+
+    def _until_spare(self) -> float | None:
+        """Seconds until a spare is due; None where there is one."""
+        return None if self._spare is not None else max(0.0, self._spare_due - time.monotonic())
+
+    def _made(self) -> Worker:
+        waits, go = self._context.Pipe(duplex=False)
+        process = self._context.Process(target=_work, args=(self._run, self._listening, waits))
+        process.start()
+        return Worker(process, go, time.monotonic())
+
+    def _add(self) -> None:
+        """One more that answers: the spare, or a new one."""
+        worker, self._spare = self._spare or self._made(), None
+        with contextlib.suppress(BrokenPipeError):  # it has died since, and will be buried
+            worker.go.send(None)
+        self._workers.append(worker)
+        self._spare_due = time.monotonic() + SPARE_AFTER
 
     def _obey(self, told: Connection) -> None:
         number = told.recv()
-        if number == signal.SIGHUP:
-            self._signal(number)
-        else:
-            self._stopping = True
-
-    def _replace(self, place: int) -> None:
-        worker = self._workers[place]
-        worker.join()
-        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
-        early = time.monotonic() - self._born[place] < LEAST_SECONDS
-        self._failures = self._failures + 1 if early and worker.exitcode > 0 else 0
-        self._log.write("worker died", process=worker.pid, code=worker.exitcode)
-        if self._failures >= MOST_FAILURES:  # it is not the worker's fault
+        if number != signal.SIGHUP:
             self._stopping = True
             return
-        self._start(place)
-
-    def _signal(self, number: int) -> None:
         for worker in self._workers:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(worker.pid, number)
+            worker.signal(number)
+        if self._spare is not None:  # it has read what may have changed
+            self._spare.process.kill()
+
+    def _bury(self, worker: Worker) -> None:
+        worker.process.join()
+        pid, code = worker.process.pid, worker.process.exitcode
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        early = time.monotonic() - worker.born < LEAST_SECONDS
+        self._failures = self._failures + 1 if early and code > 0 else 0
+        spare = worker is self._spare
+        self._log.write("spare worker died" if spare else "worker died", process=pid, code=code)
+        self._stopping = self._failures >= MOST_FAILURES  # it is not the worker's fault
+        if spare:
+            self._spare, self._spare_due = None, time.monotonic()
+            return
+        self._workers.remove(worker)
+        if not self._stopping:
+            self._add()
 
     def _end(self) -> int:
-        self._signal(signal.SIGTERM)
+        for worker in self._all():
+            worker.signal(signal.SIGTERM)
         deadline = time.monotonic() + self._drain + 5
-        for worker in self._workers:
-            worker.join(max(0.0, deadline - time.monotonic()))
-            if worker.is_alive():
-                worker.kill()
-                worker.join()
+        for worker in self._all():
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
         return 1 if self._failures >= MOST_FAILURES else 0
 
 
-def _work(run: Callable[[socket.socket], None], listening: socket.socket) -> None:
+@dataclass(frozen=True)
+class Worker:
+    """A process that answers, or waits until it may.
+
+    Attributes:
+        process: of the worker.
+        go: told once that it may answer.
+        born: seconds of the monotonic clock.
+    """
+
+    process: Any
+    go: Connection
+    born: float
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, if it is still there."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid, number)
+
+
+def _work(run: Run, listening: socket.socket, waits: Connection) -> None:
     """One worker; ends with its supervisor, however that ended."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
@@ -128,4 +177,4 @@ def _work(run: Callable[[socket.socket], None], listening: socket.socket) -> Non
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="quintet-supervisor", daemon=True).start()
-    run(listening)
+    run(listening, waits.recv)

@@ -63,6 +63,17 @@ def test_closed_form_moments_equal_the_explicit_ones(seed: int) -> None:
     torch.testing.assert_close(got, (raw_BI - mean_B1) / std_B1, rtol=1e-3, atol=1e-4)
 
 
+def test_vectors_that_nothing_trained_say_nothing_where_asked() -> None:
+    vector_ID, bias_I, state_BD = torch.randn(20, 4), torch.randn(20), torch.randn(5, 4)
+    bias_I[15:] -= 9.0  # training pushed them down as rivals of everything
+    warm_I = torch.arange(20) < 15
+    told = Standardised.of(vector_ID, bias_I, warm_I).scores(state_BD)
+    got = Standardised.of(vector_ID, bias_I, warm_I, only_warm=True).scores(state_BD)
+    torch.testing.assert_close(got[:, :15], told[:, :15])
+    torch.testing.assert_close(got[:, 15:], torch.zeros(5, 5), atol=1e-5, rtol=0)
+    assert (told[:, 15:] < -1).all()
+
+
 def test_standardised_scores_keep_the_order_of_cold_items_too() -> None:
     vector_ID, state_BD = torch.randn(20, 4), torch.randn(3, 4)
     warm_I = torch.arange(20) < 15

@@ -38,6 +38,14 @@ def alive(process: int) -> bool:
     return True
 
 
+def processes_under(parent: int) -> set[int]:
+    """Its children, and theirs."""
+    found: set[int] = set()
+    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        found |= {int(child)} | processes_under(int(child))
+    return found
+
+
 def test_one_that_dies_is_replaced_and_the_other_answers(server) -> None:
     first, second = (line["process"] for line in server.lines("ready"))
     os.kill(first, signal.SIGKILL)
@@ -50,6 +58,17 @@ def test_one_that_dies_is_replaced_and_the_other_answers(server) -> None:
     assert server.post("/v1/recommend", {"user_id": "u1"})["items"]
     assert server.stop() == 0
     assert not any(alive(line["process"]) for line in server.lines("ready"))
+
+
+def test_a_spare_is_there_before_it_is_needed(server) -> None:
+    forked = processes_under(server.process.pid)
+    wait_for(lambda: len(processes_under(server.process.pid)) == len(forked) + 1, 60)
+    waiting = processes_under(server.process.pid)
+    os.kill(server.lines("ready")[0]["process"], signal.SIGKILL)
+    wait_for(lambda: len(server.lines("ready")) == 3)
+    assert server.lines("ready")[2]["process"] in waiting
+    assert server.stop() == 0
+    assert not any(alive(one) for one in waiting)
 
 
 def test_workers_end_with_a_supervisor_that_was_killed(server) -> None:

@@ -1,13 +1,17 @@
 """Strategy, p(a | h_u, f_i): what the person is about to do, before the item is known.
 
 ``f_i`` is the item on the page (the last one met), never the target. The network corrects a counted
-answer: the person's own smoothed frequency of each strategy.
+answer: the person's own smoothed frequency of each strategy. How far either is to be trusted is
+fitted on held-out events, because the epoch that ranks best may know the strategies by heart.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from quintet.config import tunable
@@ -22,6 +26,8 @@ from quintet.nn.tasks.base import Arrays, Step, Task, Tensors, mlp, zero_last
 
 DECAYS = (1.0, 0.9, 0.6)
 SMOOTHING = 2.0
+#: held-out events that pull as much towards full trust as one trust of 0 pulls away
+TRUST_PRIOR = 5.0
 
 
 class Strategy(Task):
@@ -37,6 +43,7 @@ class Strategy(Task):
 
     config: Config
     prior_A: Tensor
+    trust_2: Tensor
 
     def __init__(self, shape: DataShape, width: int, config: Config | None = None) -> None:
         super().__init__(shape, width, config)
@@ -46,6 +53,7 @@ class Strategy(Task):
         self.counted = torch.nn.Parameter(torch.tensor([1.0] + [0.0] * (len(DECAYS) - 1)))
         self.correct = zero_last(mlp(width + n * (len(DECAYS) + 1) + 1, width, n))
         self.register_buffer("prior_A", torch.full((n,), 1.0 / n))
+        self.register_buffer("trust_2", torch.ones(2))
 
     def fit(self, events: Interactions, items: FeatureTable, users: FeatureTable) -> None:
         """See :meth:`Task.fit`."""
@@ -78,16 +86,49 @@ class Strategy(Task):
         return {"strategy": self.labeller.label(events, in_training=True)}
 
     def logits(self, shared_ND: Tensor, features: Tensors) -> Tensor:
-        """[N, 5] unnormalised log probabilities of the strategies."""
-        log_frequency_NHA, context = features["log_frequency"], features["context"]
-        counted_NA = (log_frequency_NHA * self.counted[None, :, None]).sum(1)
-        inputs = torch.cat([shared_ND, log_frequency_NHA.flatten(1), context], dim=1)
-        out: Tensor = counted_NA + self.correct(inputs)
-        return out
+        """[N, 5] log probabilities of the strategies, calibrated but not normalised."""
+        return _trusted(self.trust_2, *self._parts(shared_ND, features))
 
     def loss(self, step: Step, features: Tensors, labels: Tensors) -> Tensor:
         """See :meth:`Task.loss`."""
+        counted_NA, correction_NA = self._parts(step.shared_ND, features)
         labelled_N = labels["strategy"] >= 0
-        return hard_cross_entropy(
-            self.logits(step.shared_ND, features), labels["strategy"], labelled_N
-        )
+        return hard_cross_entropy(counted_NA + correction_NA, labels["strategy"], labelled_N)
+
+    def calibrate(self, shared_ND: Tensor, features: Tensors, label_N: Tensor) -> None:
+        """Fit on held-out events how far the counted answer and its correction are trusted.
+
+        Args:
+            shared_ND: states just before N held-out events.
+            features: of :meth:`features` there.
+            label_N: [N] the strategies that the events showed.
+        """
+        with torch.no_grad():
+            parts = self._parts(shared_ND, features)
+        trust_2 = torch.ones_like(self.trust_2, requires_grad=True)
+        optimizer = torch.optim.LBFGS([trust_2], max_iter=50, line_search_fn="strong_wolfe")
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            misses = F.cross_entropy(_trusted(trust_2, *parts), label_N, reduction="sum")
+            loss = misses + TRUST_PRIOR * (trust_2 - 1).square().sum()
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss
+
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        self.trust_2.copy_(trust_2.detach())
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        state_dict.setdefault(f"{prefix}trust_2", torch.ones(2))  # bundles from before it was told
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def _parts(self, shared_ND: Tensor, features: Tensors) -> tuple[Tensor, Tensor]:
+        """[N, 5] what was counted, and the network's correction of it."""
+        log_frequency_NHA, context = features["log_frequency"], features["context"]
+        counted_NA = (log_frequency_NHA * self.counted[None, :, None]).sum(1)
+        inputs = torch.cat([shared_ND, log_frequency_NHA.flatten(1), context], dim=1)
+        return counted_NA, self.correct(inputs)
+
+
+def _trusted(trust_2: Tensor, counted_NA: Tensor, correction_NA: Tensor) -> Tensor:
+    return trust_2[0] * counted_NA + trust_2[1] * correction_NA
