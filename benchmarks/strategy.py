@@ -3,10 +3,11 @@
 On the market, whose truth is known. *Foreseen*: balanced accuracy of the strategy of a look, told
 from the history alone, against that of the Bayes-optimal decision, which knows every latent
 quantity. Both decide by what most exceeds its usual share, and both are judged by the simulator's
-own probabilities, so that no luck of single looks enters. *Better*: slates of ten whose places are
-given out by the predicted strategy, against slates with one fixed mix for everybody. A slate is
-worth the expected worth of the look that followed if it holds it (a look 1, a like 2, a cart 3, a
-buy 5). Fixed mixes are compared at the policy's own relevance: between two of their strengths.
+own probabilities, so that no luck of single looks enters. *Better*: slates of ten by scores that
+the predicted strategy lifts (``policy``) or whose places are given out by it (``places by
+strategy``), against slates with one fixed mix for everybody. A slate is worth the expected worth of
+the look that followed if it holds it (a look 1, a like 2, a cart 3, a buy 5). Fixed mixes are
+compared at the policy's own relevance: between two of their strengths.
 
 *Position bias*: the chance that a place is examined, fitted on logged slates, beside the truth.
 """
@@ -32,6 +33,7 @@ from quintet.market import Market, MarketConfig, generate
 from quintet.market.exposures import EXAMINATION
 from quintet.metrics import bootstrap_mean, paired_bootstrap
 from quintet.metrics.examination import fit_examination
+from quintet.nn.tasks.strategy import Strategy
 from quintet.serve.slate.policy import candidate_strategies, places
 from quintet.serve.trained import Trained
 from quintet.train.evaluate import user_means
@@ -44,7 +46,8 @@ STRENGTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 #: at which the policy is compared
 CHOSEN = 0.4
 GOAL = 0.6
-WORTH = {"p_like": 2.0, "p_cart": 3.0, "p_buy": 5.0}
+WORTH = {"like": 2.0, "cart": 3.0, "buy": 5.0}
+POLICY, BY_PLACES = "policy", "places by strategy"
 
 
 def main() -> None:
@@ -54,7 +57,7 @@ def main() -> None:
     parser.add_argument("--learn", type=int, default=500, help="users learned from")
     parser.add_argument("--validate", type=int, default=150)
     parser.add_argument("--looks", type=int, default=6000, help="looks foreseen, at most")
-    parser.add_argument("--slates", type=int, default=1500, help="looks that get a slate")
+    parser.add_argument("--slates", type=int, default=6000, help="looks that get a slate")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("reports/strategy"))
@@ -139,7 +142,11 @@ def compare(
     """Worth and relevance of slates by policy and by fixed mix, at every strength."""
     told_NA = trained.scorer.strategy(unasked(split, rows))
     mixes = fixed_mixes(told_NA.mean(0))
-    named = {"policy": told_NA} | {
+    task = trained.model.task("strategy")
+    assert isinstance(task, Strategy)
+    look = trained.model.shape.behaviours[trained.model.shape.rules.look]
+    lift_NA = np.stack([task.lifts(share_A, {look: 1.0, **WORTH}) for share_A in told_NA])
+    named = {POLICY: lift_NA, BY_PLACES: told_NA} | {
         name: np.tile(mix_A, (len(rows), 1)) for name, mix_A in mixes.items()
     }
     worth_NSM, relevance_NSM = measured(trained, simulated, split, rows, list(named.values()))
@@ -156,7 +163,7 @@ def compare(
         name: between(worth[:, index], relevance[:, index].mean(1), level)
         for index, name in enumerate(named)
     }
-    own = at_level.pop("policy")
+    own, by_places = at_level.pop(POLICY), at_level.pop(BY_PLACES)
     best = max(at_level, key=lambda name: at_level[name].mean())
     return {
         "looks": len(rows),
@@ -164,6 +171,7 @@ def compare(
         "strength": CHOSEN,
         "relevance": level,
         "policy": vars(bootstrap_mean(own)),
+        "places by strategy": vars(bootstrap_mean(by_places)),
         "best_fixed": best,
         "fixed": {name: vars(bootstrap_mean(value)) for name, value in at_level.items()},
         "paired": vars(paired_bootstrap(own, at_level[best], seed)),
@@ -194,11 +202,11 @@ def measured(
     rows: np.ndarray,
     shares: list[np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """[N, S, M] worth and relevance of each look's slate by strength and mix."""
+    """[N, S, M] worth and relevance of each look's slate by strength and mix; lifts come first."""
     histories = split.events.before(rows).asking(None)
     mask = bool(trained.run.get("mask_history", True))
     ranked = trained.scorer.rank(histories, DEPTH, mask_history=mask)
-    look_N = 1.0 + sum(w * simulated.truth(name, rows) for name, w in WORTH.items())
+    look_N = 1.0 + sum(w * simulated.truth(f"p_{name}", rows) for name, w in WORTH.items())
     worth = np.zeros((len(rows), len(STRENGTHS), len(shares)))
     relevance = np.zeros_like(worth)
     for row in range(len(rows)):
@@ -210,7 +218,11 @@ def measured(
         hit_C = items == split.events.item[rows[row]]
         for s, strength in enumerate(STRENGTHS):
             for m, share_NA in enumerate(shares):
-                chosen = filled(label_C, share_NA[row], strength)
+                if m:
+                    chosen = filled(label_C, share_NA[row], strength)
+                else:
+                    lifted_C = score_C + strength * share_NA[row][label_C]
+                    chosen = np.argsort(-lifted_C, kind="stable")[:K]
                 worth[row, s, m] = look_N[row] * hit_C[chosen].any()
                 relevance[row, s, m] = scaled_C[chosen].mean()
     return worth, relevance
@@ -273,7 +285,7 @@ def draw_plot(results: dict[str, Any], path: Path) -> None:
     left, right = figure.subplots(1, 2)
     for name, points in results["slates"]["curves"].items():
         style: dict[str, Any] = {"color": "#bbbbbb", "lw": 1}
-        if name in ("policy", results["slates"]["best_fixed"]):
+        if name in (POLICY, results["slates"]["best_fixed"]):
             style = {"marker": "o", "ms": 4, "label": name}
         left.plot(*zip(*points, strict=True), **style)
     left.set(xlabel="relevance of the slate", ylabel="worth of the slate")

@@ -34,6 +34,7 @@ from quintet.train.adapt import adapted
 from quintet.train.allocator import hand_back, handing_back
 from quintet.train.calibrate import calibrate_strategy, fitted_calibration
 from quintet.train.gates import fitted_fusion, validation_targets
+from quintet.train.lift import fit_lift
 from quintet.train.loop import LoopConfig, OnStep, Outcome, Trainer
 from quintet.train.new_items import RehearsalConfig, fit_new_items, rehearsed
 from quintet.train.prepare import PreparedEvents, TrainingTables, build_model, prepared_orders
@@ -195,6 +196,7 @@ def train(
         events=split.events,
         run=run,
     )
+    fit_lift(trained, split, calibrate, config.seed)
     return Fitted(trained, outcome)
 
 

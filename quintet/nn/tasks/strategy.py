@@ -7,6 +7,7 @@ fitted on held-out events, because the epoch that ranks best may know the strate
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from quintet.config import tunable
 from quintet.data.features import FeatureTable
-from quintet.data.interactions import Interactions
+from quintet.data.interactions import Floats, Interactions
 from quintet.data.outcomes import one_hot
 from quintet.data.states import decayed_sums, state_lengths
 from quintet.data.strategies import STRATEGIES, StrategyConfig, StrategyLabeller
@@ -28,6 +29,9 @@ DECAYS = (1.0, 0.9, 0.6)
 SMOOTHING = 2.0
 #: held-out events that pull as much towards full trust as one trust of 0 pulls away
 TRUST_PRIOR = 5.0
+TINY = 1e-6
+#: fitted on held-out events after training
+FITTED = ("trust_2", "lift_A", "told", "unit", "usual_A", "reached_AB")
 
 
 class Strategy(Task):
@@ -44,6 +48,11 @@ class Strategy(Task):
     config: Config
     prior_A: Tensor
     trust_2: Tensor
+    lift_A: Tensor
+    told: Tensor
+    unit: Tensor
+    usual_A: Tensor
+    reached_AB: Tensor
 
     def __init__(self, shape: DataShape, width: int, config: Config | None = None) -> None:
         super().__init__(shape, width, config)
@@ -54,6 +63,12 @@ class Strategy(Task):
         self.correct = zero_last(mlp(width + n * (len(DECAYS) + 1) + 1, width, n))
         self.register_buffer("prior_A", torch.full((n,), 1.0 / n))
         self.register_buffer("trust_2", torch.ones(2))
+        # what a fused score should be raised by for the strategy that an item serves: see `lifts`
+        self.register_buffer("lift_A", torch.zeros(n))
+        self.register_buffer("told", torch.zeros(()))
+        self.register_buffer("unit", torch.zeros(()))
+        self.register_buffer("usual_A", torch.full((n,), 1.0 / n))
+        self.register_buffer("reached_AB", torch.zeros(n, len(shape.behaviours)))
 
     def fit(self, events: Interactions, items: FeatureTable, users: FeatureTable) -> None:
         """See :meth:`Task.fit`."""
@@ -118,8 +133,28 @@ class Strategy(Task):
         optimizer.step(closure)  # type: ignore[no-untyped-call]
         self.trust_2.copy_(trust_2.detach())
 
+    def lifts(self, share_A: Floats, worth: Mapping[str, float] | None = None) -> Floats:
+        """[A] what to add to the fused score of items that serve each strategy.
+
+        With it, ``exp(score)`` goes with the chance that the item is next, times what is expected
+        to come of it. Zeros where nothing was fitted (``quintet.train.lift``).
+
+        Args:
+            share_A: [A] predicted strategy of the next event.
+            worth: of behaviours by name, those not named 0; without it all next events are worth
+                the same.
+        """
+        told_A = np.log(np.maximum(share_A, TINY) / self.usual_A.cpu().numpy())
+        lift_A = self.lift_A.cpu().numpy() + float(self.told) * told_A
+        if worth and bool(self.reached_AB.any()):
+            worth_B = np.array([worth.get(name, 0.0) for name in self.shape.behaviours], np.float32)
+            value_A = np.maximum(self.reached_AB.cpu().numpy() @ worth_B, TINY)
+            lift_A = lift_A + float(self.unit) * np.log(value_A / value_A.mean())
+        return np.asarray(lift_A, np.float32)
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        state_dict.setdefault(f"{prefix}trust_2", torch.ones(2))  # bundles from before it was told
+        for name in FITTED:  # bundles from before they were: as if nothing had been
+            state_dict.setdefault(prefix + name, getattr(self, name).clone())
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _parts(self, shared_ND: Tensor, features: Tensors) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 
 from quintet.data.interactions import Interactions, Ints, Mask
 from quintet.data.states import Moments, interest_shares
+from quintet.nn.tasks.strategy import Strategy
 from quintet.serve.slate.bound import barred_items, chosen
 from quintet.serve.slate.candidates import Candidates, Wanted, gather
 from quintet.serve.slate.diversify import Values, category_vectors, cosine
@@ -192,12 +193,15 @@ class Slates:
 
     def _plan(self, history: Interactions, pool: Candidates, config: SlateConfig, k: int) -> Plan:
         none = np.zeros(0, np.int64)
-        asked = config.policy.mix > 0 or config.policy.exploring > 0
+        policy = config.policy
+        asked = policy.mix > 0 or policy.exploring > 0 or policy.lift > 0
         if not asked or "strategy" not in self.trained.model.tasks:
-            return planned(config.policy, None, none, k)
+            return planned(policy, None, none, k)
         share_A = self.trained.scorer.strategy(Moments.newest(history))[0]
         label_C = candidate_strategies(self.trained, history, pool.item_C) if len(pool) else none
-        return planned(config.policy, share_A, label_C, k)
+        task = self.trained.model.task("strategy")
+        assert isinstance(task, Strategy)
+        return planned(policy, share_A, label_C, k, task)
 
     def _interests(
         self, history: Interactions, pool: Candidates, config: SlateConfig

@@ -1,16 +1,18 @@
 """From what a person is about to do to the mix of a slate and how much of it is left to chance.
 
 Each candidate is labelled with the strategy that meeting it next would show, by the same code that
-labels the log; the predicted shares become places in the slate, and the share of exploring the
-temperature of the draw.
+labels the log. Two ways lead from there to a slate: scores are raised by what is expected to come
+of a candidate of its strategy (``lift``), or places are given out by the predicted shares
+(``mix``). The share of exploring becomes the temperature of the draw.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import Field
 
 from quintet.config import Config, tunable
 from quintet.data.interactions import Floats, Interactions, Ints
@@ -30,11 +32,15 @@ class PolicyConfig(Config):
     """How far the predicted strategy rules a slate.
 
     Attributes:
+        lift: how far scores are raised by strategy and what comes of it; 1 is what was fitted.
+        worth: of each behaviour that may come of a look, by name; empty: looks count alike.
         mix: share of the places given out by strategy; the rest goes by score.
         temperature: of the draw, in shares of the candidates' range of scores; 0 draws nothing.
         exploring: temperature added for each unit of p(explore).
     """
 
+    lift: float = tunable(0.0, low=0, high=1, description="of scores by strategy")
+    worth: dict[str, float] = Field(default_factory=dict)
     mix: float = tunable(0.0, low=0, high=1, description="share of places given by strategy")
     temperature: float = tunable(0.0, low=0, high=1, description="of the draw, for everyone")
     exploring: float = tunable(0.0, low=0, high=1, description="added times p(explore)")
@@ -48,18 +54,26 @@ class Plan:
         wishes: places for each strategy, kept as far as rules and candidates allow.
         label_C: [C] index of each candidate's strategy; empty where there is none.
         temperature: of the draw.
+        lift_C: [C] what is added to the candidates' scores; empty for nothing.
     """
 
     wishes: list[Limit]
     label_C: Ints
     temperature: float
+    lift_C: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def label(self, candidate: int) -> str:
         """The strategy that a candidate serves; empty where none is known."""
         return STRATEGIES[self.label_C[candidate]] if len(self.label_C) else ""
 
 
-def planned(config: PolicyConfig, share_A: Floats | None, label_C: Ints, k: int) -> Plan:
+def planned(
+    config: PolicyConfig,
+    share_A: Floats | None,
+    label_C: Ints,
+    k: int,
+    task: Strategy | None = None,
+) -> Plan:
     """The plan for one person.
 
     Args:
@@ -67,6 +81,7 @@ def planned(config: PolicyConfig, share_A: Floats | None, label_C: Ints, k: int)
         share_A: [A] probability of each strategy for the next event; None where unknown.
         label_C: [C] strategy of each candidate; empty where unknown.
         k: places in the slate.
+        task: knows by how much scores are raised; without it they are not.
     """
     if share_A is None or not len(label_C):
         return Plan([], label_C, config.temperature)
@@ -77,7 +92,10 @@ def planned(config: PolicyConfig, share_A: Floats | None, label_C: Ints, k: int)
         for index, quota in enumerate(quota_A)
         if quota
     ]
-    return Plan(wishes, label_C, config.temperature + config.exploring * exploring)
+    plan = Plan(wishes, label_C, config.temperature + config.exploring * exploring)
+    if task is None or config.lift == 0:
+        return plan
+    return replace(plan, lift_C=config.lift * task.lifts(share_A, config.worth)[label_C])
 
 
 def mixed_slate(

@@ -106,8 +106,10 @@ class Request:
     wanted_G: Values | None = None
 
     def relevance(self) -> Values:
-        """[C] fused scores in shares of the range that the generators' candidates span."""
+        """[C] fused scores, lifted as planned, in shares of the range that candidates span."""
         score_C, main_C = self.pool.score_C, self.pool.main_C
+        if len(self.plan.lift_C):
+            score_C = score_C + self.plan.lift_C
         if not main_C.any():
             return np.zeros(len(score_C))
         least, most = score_C[main_C].min(), score_C[main_C].max()
