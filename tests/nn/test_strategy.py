@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from quintet.data.strategies import STRATEGIES
-from quintet.nn.tasks.strategy import DECAYS, Strategy
+from quintet.nn.tasks.strategy import DECAYS, FITTED, Strategy
 
 from .worlds import SMALL, model_of, tables
 
@@ -55,9 +56,9 @@ def test_what_is_right_keeps_its_trust(task: Strategy) -> None:
     assert task.trust_2.tolist() == pytest.approx([1.0, 1.0], abs=0.15)
 
 
-def test_weights_from_before_there_was_a_trust_are_trusted(task: Strategy) -> None:
-    state = task.state_dict()
-    del state["trust_2"]
-    task.trust_2.fill_(0.5)
-    task.load_state_dict(state)
-    assert task.trust_2.tolist() == [1.0, 1.0]
+def test_weights_from_before_anything_was_fitted_are_as_new(task: Strategy) -> None:
+    state = {name: value for name, value in task.state_dict().items() if name not in FITTED}
+    loaded = Strategy(task.shape, WIDTH)
+    loaded.load_state_dict(state)
+    assert loaded.trust_2.tolist() == [1.0, 1.0]
+    assert not loaded.lifts(np.full(A, 1 / A), {"view": 1.0}).any()

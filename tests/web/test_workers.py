@@ -68,7 +68,7 @@ def test_a_spare_is_there_before_it_is_needed(server) -> None:
     wait_for(lambda: len(server.lines("ready")) == 3)
     assert server.lines("ready")[2]["process"] in waiting
     assert server.stop() == 0
-    assert not any(alive(one) for one in waiting)
+    wait_for(lambda: not any(alive(one) for one in waiting), 10)  # what forked them ends after them
 
 
 def test_workers_end_with_a_supervisor_that_was_killed(server) -> None:
