@@ -158,7 +158,10 @@ async def experiments(call: Call) -> RESULT:
 
 
 async def put_experiment(call: Call) -> RESULT:
-    """Add or change one."""
+    """Add or change one; what an arm names must be there, or its people would get no lists."""
+    for arm in call.body.arms:
+        if arm.rules is not None:
+            call.service.lists.rules.get(arm.rules)
     try:
         await call.service.build(call.service.experiments.put, call.body)
     except BundleError:

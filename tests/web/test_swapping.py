@@ -151,6 +151,15 @@ def test_a_worker_follows_what_another_swapped_in(server) -> None:
     assert server.post("/v1/recommend", {"user_id": "u1"})["model"] == version
 
 
+def test_an_arm_whose_rules_are_not_there_is_refused(server) -> None:
+    arms = [{"name": "control"}, {"name": "ruled", "rules": "nowhere"}]
+    answer = server.http.post("/v1/experiments", json={"name": "ruled", "arms": arms})
+    assert answer.status_code == 422
+    assert "no rule set of this name" in answer.json()["detail"]
+    for user in server.ids("users")[:8]:
+        assert server.post("/v1/recommend", {"user_id": user, "k": 2})["arms"] == {}
+
+
 def test_experiments_split_people_for_good(server) -> None:
     arms = [
         {"name": "control"},
