@@ -34,7 +34,7 @@ from quintet.market.exposures import EXAMINATION
 from quintet.metrics import bootstrap_mean, paired_bootstrap
 from quintet.metrics.examination import fit_examination
 from quintet.nn.tasks.strategy import Strategy
-from quintet.serve.slate.policy import candidate_strategies, places
+from quintet.serve.slate.policy import candidate_strategies, lifted, places
 from quintet.serve.trained import Trained
 from quintet.train.evaluate import user_means
 from quintet.train.measure import environment
@@ -221,7 +221,7 @@ def measured(
                 if m:
                     chosen = filled(label_C, share_NA[row], strength)
                 else:
-                    lifted_C = score_C + strength * share_NA[row][label_C]
+                    lifted_C = score_C + strength * lifted(share_NA[row], label_C)
                     chosen = np.argsort(-lifted_C, kind="stable")[:K]
                 worth[row, s, m] = look_N[row] * hit_C[chosen].any()
                 relevance[row, s, m] = scaled_C[chosen].mean()

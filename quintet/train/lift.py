@@ -25,10 +25,14 @@ from quintet.serve.slate.policy import candidate_strategies
 from quintet.serve.trained import Trained
 
 CANDIDATES = 60
+#: held-out events that it is fitted on, at most: each has its candidates labelled
 MOST_EVENTS = 1000
 #: fewer held-out events whose item is among the candidates tell too little
 FEWEST_EVENTS = 100
+#: weight of the squared weights but the score's, beside the summed log loss
 PRIOR = 1.0
+#: events of all strategies that the rates of each are drawn towards
+SMOOTHING = 5.0
 
 
 def fit_lift(trained: Trained, split: Split, rows: Ints, seed: int = 0) -> bool:
@@ -52,16 +56,16 @@ def fit_lift(trained: Trained, split: Split, rows: Ints, seed: int = 0) -> bool:
     moments = replace(Moments.before(split.events, rows), request=None)
     share_NA = trained.scorer.strategy(moments)
     usual_A = np.maximum(share_NA.mean(0), TINY)
-    told_NA = np.log(np.maximum(share_NA, TINY) / usual_A)
+    likelier_NA = np.log(np.maximum(share_NA, TINY) / usual_A)
     place_N = hit_NC[found_N].argmax(1)
-    weight_S, lift_A, told = _fitted(
-        score_NC[found_N], label_NC[found_N], told_NA[found_N], place_N
+    by_score, lift_A, by_share = _fitted(
+        score_NC[found_N], label_NC[found_N], likelier_NA[found_N], place_N
     )
-    if weight_S <= 0:
+    if by_score <= 0:
         return False
-    task.lift_A.copy_(torch.from_numpy(lift_A / weight_S))
-    task.told.fill_(told / weight_S)
-    task.unit.fill_(1 / weight_S)
+    task.lift_A.copy_(torch.from_numpy(lift_A / by_score))
+    task.lift_by_share.fill_(by_share / by_score)
+    task.lift_by_worth.fill_(1 / by_score)
     task.usual_A.copy_(torch.from_numpy(usual_A))
     task.reached_AB.copy_(torch.from_numpy(_reached(trained, split, rows)))
     return True
@@ -83,12 +87,12 @@ def _candidates(trained: Trained, split: Split, rows: Ints) -> tuple[Floats, Int
 
 
 def _fitted(
-    score_NC: Floats, label_NC: Ints, told_NA: Floats, place_N: Ints
+    score_NC: Floats, label_NC: Ints, likelier_NA: Floats, place_N: Ints
 ) -> tuple[float, Floats, float]:
     """Weight of the score, of each strategy (their mean is 0) and of how likely it is."""
     score = torch.from_numpy(score_NC.astype(np.float64))
     label = torch.from_numpy(label_NC).clamp_min(0)
-    told = torch.from_numpy(told_NA.astype(np.float64)).gather(1, label)
+    likelier = torch.from_numpy(likelier_NA.astype(np.float64)).gather(1, label)
     barred = torch.from_numpy(label_NC < 0) | ~torch.isfinite(score)
     score = score.masked_fill(barred, 0.0)
     place = torch.from_numpy(place_N)
@@ -97,16 +101,16 @@ def _fitted(
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        logit_NC = weights[0] * score + weights[1] * told + weights[2:][label]
+        logit_NC = weights[0] * score + weights[1] * likelier + weights[2:][label]
         misses = F.cross_entropy(logit_NC.masked_fill(barred, -torch.inf), place, reduction="sum")
         loss = misses + PRIOR * weights[1:].square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
-    weight_S, weight_told, *rest = weights.detach().tolist()
+    by_score, by_share, *rest = weights.detach().tolist()
     lift_A = np.array(rest, np.float32)
-    return weight_S, lift_A - lift_A.mean(), weight_told
+    return by_score, lift_A - lift_A.mean(), by_share
 
 
 def _reached(trained: Trained, split: Split, rows: Ints) -> Floats:
@@ -125,5 +129,7 @@ def _reached(trained: Trained, split: Split, rows: Ints) -> Floats:
     usual_B = reached_NB.mean(0)
     for strategy_index in range(len(STRATEGIES)):
         own_NB = reached_NB[label_N == strategy_index]
-        reached_AB[strategy_index] = (own_NB.sum(0) + 5 * usual_B) / (len(own_NB) + 5)
+        reached_AB[strategy_index] = (own_NB.sum(0) + SMOOTHING * usual_B) / (
+            len(own_NB) + SMOOTHING
+        )
     return reached_AB

@@ -87,9 +87,9 @@ def fit_new_items(
     parts = [
         _contest(fusion, evidence, events, hidden_I, rows) for rows in (hidden_rows, known_rows)
     ]
-    weight_K = fusion.new_K.clone().requires_grad_()
-    bias = fusion.new_bias.clone().requires_grad_()
-    first_K = fusion.new_K.clone()
+    first_K = fusion.new_K.cpu()
+    weight_K = first_K.clone().requires_grad_()
+    bias = fusion.new_bias.cpu().clone().requires_grad_()
     optimizer = torch.optim.LBFGS([weight_K, bias], max_iter=60, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
@@ -148,10 +148,11 @@ def _contest(
     parts = []
     for index, block in evidence.blocks(histories):
         evidence_BIK = evidence.evidence(block)
-        score_BI = fusion(evidence_BIK, evidence.context(block), bucket_I)
+        # from here on where targets and samples are, whatever device the model is on
+        score_BI = fusion(evidence_BIK, evidence.context(block), bucket_I).cpu()
         target_B = target[index]
-        score_BI[:, bucket_I == 0] = float("-inf")
-        own_B = score_BI.gather(1, target_B[:, None].to(score_BI.device))[:, 0]
+        score_BI[:, torch.from_numpy(evidence.count_I == 0)] = float("-inf")
+        own_B = score_BI.gather(1, target_B[:, None])[:, 0]
         score_BI[block.group(), block.item] = float("-inf")
         score_BI.scatter_(1, target_B[:, None], float("-inf"))
         rival_BC = _rivals(score_BI, seed=int(index[0]))
@@ -159,7 +160,7 @@ def _contest(
         known_BC = torch.cat([own_B[:, None], rival_BC], dim=1)
         parts.append(
             (
-                evidence_BIK[:, hidden],
+                evidence_BIK[:, hidden].cpu(),
                 known_BC,
                 torch.where(at_B >= 0, at_B, torch.full_like(at_B, len(hidden))),
             )

@@ -160,7 +160,7 @@ async def experiments(call: Call) -> RESULT:
 async def put_experiment(call: Call) -> RESULT:
     """Add or change one; what an arm names must be there, or its people would get no lists."""
     for arm in call.body.arms:
-        if arm.rules is not None:
+        if call.body.active and arm.rules is not None:  # one that ends may have lost its rules
             call.service.lists.rules.get(arm.rules)
     try:
         await call.service.build(call.service.experiments.put, call.body)

@@ -26,7 +26,9 @@ NAMES = [
     pytest.param(name, marks=pytest.mark.skipif(missing and name in LIBRARY, reason="no implicit"))
     for name in MEMORIES.names()
 ]
-pytestmark = pytest.mark.parametrize("name", NAMES)
+every = pytest.mark.parametrize("name", NAMES)
+#: those of a library start from random vectors by row
+by_no_row = pytest.mark.parametrize("name", [n for n in MEMORIES.names() if n not in LIBRARY])
 
 
 def fitted(name: str, events=EVENTS, items=TEXTS, **settings) -> Memory:
@@ -34,6 +36,7 @@ def fitted(name: str, events=EVENTS, items=TEXTS, **settings) -> Memory:
     return part(part.Config(**settings)).fit(events, items)
 
 
+@every
 def test_scores_are_finite_float32_over_the_catalogue(name: str) -> None:
     scores = fitted(name).score(EVENTS)
     assert scores.dtype == np.float32
@@ -42,10 +45,12 @@ def test_scores_are_finite_float32_over_the_catalogue(name: str) -> None:
     assert scores.any()
 
 
+@every
 def test_fitting_twice_gives_the_same(name: str) -> None:
     np.testing.assert_array_equal(fitted(name).score(EVENTS), fitted(name).score(EVENTS))
 
 
+@every
 def test_state_restores_the_same_scores(name: str) -> None:
     memory = fitted(name)
     state = {key: np.array(value) for key, value in memory.state().items()}
@@ -57,6 +62,7 @@ def test_state_restores_the_same_scores(name: str) -> None:
     np.testing.assert_array_equal(present, again)
 
 
+@every
 def test_a_state_with_an_array_missing_is_refused(name: str) -> None:
     state = dict(fitted(name).state())
     for key in state:
@@ -65,6 +71,7 @@ def test_a_state_with_an_array_missing_is_refused(name: str) -> None:
             MEMORIES.get(name)().load_state(rest)
 
 
+@every
 def test_before_fit_every_question_is_refused(name: str) -> None:
     memory = MEMORIES.get(name)()
     for question in (
@@ -77,6 +84,7 @@ def test_before_fit_every_question_is_refused(name: str) -> None:
             question()
 
 
+@every
 def test_alone_equals_in_a_batch(name: str) -> None:
     memory = fitted(name)
     batch = memory.score(EVENTS)
@@ -85,6 +93,7 @@ def test_alone_equals_in_a_batch(name: str) -> None:
         np.testing.assert_allclose(alone[0], batch[row], rtol=1e-4, atol=1e-6)
 
 
+@every
 def test_sparse_scores_and_inner_products_are_the_scores(name: str) -> None:
     memory = fitted(name)
     whole = memory.score(EVENTS)
@@ -95,12 +104,14 @@ def test_sparse_scores_and_inner_products_are_the_scores(name: str) -> None:
         np.testing.assert_allclose(memory.queries(EVENTS) @ item_IF.T, whole, rtol=1e-4, atol=1e-5)
 
 
+@every
 def test_an_empty_history_gives_zeros(name: str) -> None:
     scores = fitted(name).score(EVENTS.users([0]))
     assert (not scores.any()) == (name not in SAME_FOR_ALL)
     assert fitted(name).score(EVENTS.users([])).shape == (0, EVENTS.n_items)
 
 
+@every
 def test_an_item_never_seen_gets_nothing(name: str) -> None:
     memory = fitted(name)
     if memory.scores_cold_items:
@@ -111,27 +122,29 @@ def test_an_item_never_seen_gets_nothing(name: str) -> None:
     assert not present[~SEEN].any()
 
 
+@every
 def test_a_history_of_unseen_items_alone_breaks_nothing(name: str) -> None:
     unseen = int(np.flatnonzero(~SEEN)[0])
     scores = fitted(name).score(log([unseen, unseen], n_items=EVENTS.n_items))
     assert np.isfinite(scores).all()
 
 
+@every
 def test_an_absent_item_scores_0(name: str) -> None:
     memory = fitted(name)
     present = memory.present()
     assert present is None or not memory.score(EVENTS)[:, ~present].any()
 
 
+@every
 def test_strangers_are_scored_from_their_history(name: str) -> None:
     scores = fitted(name).score(strangers(EVENTS))
     assert np.isfinite(scores).all()
     assert scores[-1].any()
 
 
+@by_no_row
 def test_permuting_items_permutes_the_scores(name: str) -> None:
-    if name in LIBRARY:
-        pytest.skip("starts from random vectors by row")
     to = np.random.default_rng(1).permutation(EVENTS.n_items)
     back = np.argsort(to)
     texts = list(np.array(TEXTS.texts["title"], object)[back])
@@ -141,9 +154,8 @@ def test_permuting_items_permutes_the_scores(name: str) -> None:
     np.testing.assert_allclose(memory.score(moved)[:, to], expected, rtol=1e-4, atol=1e-6)
 
 
+@by_no_row
 def test_permuting_users_changes_nothing(name: str) -> None:
-    if name in LIBRARY:
-        pytest.skip("starts from random vectors by row")
     order = np.random.default_rng(2).permutation(EVENTS.n_users)
     moved = EVENTS.users(order)
     moved = replace(moved, user=moved.group())
@@ -151,6 +163,7 @@ def test_permuting_users_changes_nothing(name: str) -> None:
     np.testing.assert_allclose(fitted(name, moved).score(moved), expected, rtol=1e-4, atol=1e-6)
 
 
+@every
 def test_explanations_add_up_to_the_score(name: str) -> None:
     memory = fitted(name)
     scores = memory.score(EVENTS)
@@ -163,6 +176,7 @@ def test_explanations_add_up_to_the_score(name: str) -> None:
             assert parts.sum() == pytest.approx(scores[user, item], rel=1e-4, abs=1e-6)
 
 
+@every
 def test_items_added_after_the_fit_score_0_and_change_nothing(name: str) -> None:
     memory = fitted(name)
     n_items = EVENTS.n_items
@@ -180,11 +194,13 @@ def test_items_added_after_the_fit_score_0_and_change_nothing(name: str) -> None
         assert not memory.explain(history, n_items).any()
 
 
+@every
 def test_a_smaller_catalogue_is_refused(name: str) -> None:
     with pytest.raises(DataError, match="it may only grow"):
         fitted(name).score(log([0, 1], n_items=2))
 
 
+@every
 def test_inputs_are_left_as_they_were(name: str) -> None:
     events = random_log()
     fitted(name, events).score(events)
@@ -192,6 +208,7 @@ def test_inputs_are_left_as_they_were(name: str) -> None:
         np.testing.assert_array_equal(getattr(events, column), getattr(EVENTS, column))
 
 
+@every
 def test_scoring_leaves_the_memory_as_it_was(name: str) -> None:
     memory = fitted(name)
     before = {key: np.array(value) for key, value in memory.state().items()}
@@ -201,6 +218,7 @@ def test_scoring_leaves_the_memory_as_it_was(name: str) -> None:
         np.testing.assert_array_equal(value, before[key])
 
 
+@every
 def test_a_log_without_values_times_or_events_is_no_trouble(name: str) -> None:
     bare = replace(random_log(values=False), time=np.zeros(len(EVENTS), np.int64))
     assert np.isfinite(fitted(name, bare).score(bare)).all()
@@ -210,6 +228,7 @@ def test_a_log_without_values_times_or_events_is_no_trouble(name: str) -> None:
     assert MEMORIES.get(name).scores_cold_items or not scores.any()
 
 
+@every
 def test_settings_that_matter_can_be_tuned(name: str) -> None:
     config = MEMORIES.get(name).Config
     space = search_space(config)

@@ -179,8 +179,6 @@ def test_permuted_rows_give_permuted_vectors(name: str) -> None:
 
 @every
 def test_an_empty_table_gives_no_vectors(name: str) -> None:
-    if name == "text":
-        pytest.skip("the text vectoriser is never asked for no texts")
     assert encoded(fitted(name), rows_of(item_table(), [])).shape == (0, WIDTH)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from quintet.data.split import leave_one_out
 from quintet.data.strategies import STRATEGIES
-from quintet.nn.tasks.strategy import Strategy
+from quintet.nn.tasks.strategy import FITTED, Strategy
 from quintet.serve.slate.policy import PolicyConfig, planned
 from quintet.train import lift as module
 from quintet.train.lift import _fitted, fit_lift
@@ -55,13 +55,13 @@ def task(recommender) -> Strategy:
 
 def test_nothing_is_lifted_before_it_is_fitted(task) -> None:
     fresh = copy.deepcopy(task)
-    for name in ("lift_A", "told", "unit", "reached_AB"):
+    for name in ("lift_A", "lift_by_share", "lift_by_worth", "reached_AB"):
         getattr(fresh, name).zero_()
     assert not fresh.lifts(np.full(A, 1 / A), {"view": 1.0}).any()
 
 
 def test_fitted_on_held_out_events_of_a_model(recommender, task, monkeypatch) -> None:
-    before = {name: getattr(task, name).clone() for name in ("lift_A", "told", "unit", "usual_A")}
+    before = {name: getattr(task, name).clone() for name in FITTED}
     monkeypatch.setattr(module, "FEWEST_EVENTS", 5)
     split = leave_one_out(recommender.trained.events)
     rows = np.flatnonzero(split.part > 0)
@@ -70,9 +70,11 @@ def test_fitted_on_held_out_events_of_a_model(recommender, task, monkeypatch) ->
         assert task.lift_A.any()
         assert abs(float(task.lift_A.sum())) < 1e-3
         assert float(task.usual_A.sum()) == pytest.approx(1.0, abs=1e-4)
-        share_A, label_C = np.full(A, 1 / A, np.float32), np.array([0, 1, 1])
+        share_A, label_C = np.full(A, 1 / A, np.float32), np.array([0, 1, 1, -1])
         plan = planned(PolicyConfig(lift=0.5), share_A, label_C, 2, task)
-        np.testing.assert_allclose(plan.lift_C, 0.5 * task.lifts(share_A)[label_C])
+        np.testing.assert_allclose(plan.lift_C[:3], 0.5 * task.lifts(share_A)[label_C[:3]])
+        assert plan.lift_C[3] == 0  # what only follows on serves no strategy
+        assert plan.label(3) == ""
         assert not len(planned(PolicyConfig(mix=0.5), share_A, label_C, 2, task).lift_C)
     finally:
         for name, value in before.items():

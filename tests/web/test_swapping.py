@@ -158,6 +158,8 @@ def test_an_arm_whose_rules_are_not_there_is_refused(server) -> None:
     assert "no rule set of this name" in answer.json()["detail"]
     for user in server.ids("users")[:8]:
         assert server.post("/v1/recommend", {"user_id": user, "k": 2})["arms"] == {}
+    ended = {"name": "ruled", "arms": arms, "active": False}  # its rules may be gone by then
+    assert server.post("/v1/experiments", ended)["experiments"][-1]["active"] is False
 
 
 def test_experiments_split_people_for_good(server) -> None:

@@ -97,6 +97,8 @@ class Text(Modality):
 
     def prepare(self, table: FeatureTable) -> dict[str, Tensor]:
         """``vector`` [N, K + 1]: latent, standardised; the last is 1 where there is no text."""
+        if not table.n_rows:  # the vectoriser would refuse
+            return {"vector": torch.zeros(0, len(self.scale_K) + 1, dtype=torch.bfloat16)}
         counts_NF = self._counts(table)
         latent_NK = self._weighted(counts_NF) @ self.components_KF.T
         missing_N1 = np.asarray(counts_NF.sum(1)).reshape(-1, 1) == 0

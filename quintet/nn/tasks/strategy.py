@@ -27,11 +27,11 @@ from quintet.nn.tasks.base import Arrays, Step, Task, Tensors, mlp, zero_last
 
 DECAYS = (1.0, 0.9, 0.6)
 SMOOTHING = 2.0
-#: held-out events that pull as much towards full trust as one trust of 0 pulls away
+#: weight of the squared distance of either trust from 1, beside the summed log loss
 TRUST_PRIOR = 5.0
 TINY = 1e-6
 #: fitted on held-out events after training
-FITTED = ("trust_2", "lift_A", "told", "unit", "usual_A", "reached_AB")
+FITTED = ("trust_2", "lift_A", "lift_by_share", "lift_by_worth", "usual_A", "reached_AB")
 
 
 class Strategy(Task):
@@ -49,8 +49,8 @@ class Strategy(Task):
     prior_A: Tensor
     trust_2: Tensor
     lift_A: Tensor
-    told: Tensor
-    unit: Tensor
+    lift_by_share: Tensor
+    lift_by_worth: Tensor
     usual_A: Tensor
     reached_AB: Tensor
 
@@ -65,8 +65,8 @@ class Strategy(Task):
         self.register_buffer("trust_2", torch.ones(2))
         # what a fused score should be raised by for the strategy that an item serves: see `lifts`
         self.register_buffer("lift_A", torch.zeros(n))
-        self.register_buffer("told", torch.zeros(()))
-        self.register_buffer("unit", torch.zeros(()))
+        self.register_buffer("lift_by_share", torch.zeros(()))
+        self.register_buffer("lift_by_worth", torch.zeros(()))
         self.register_buffer("usual_A", torch.full((n,), 1.0 / n))
         self.register_buffer("reached_AB", torch.zeros(n, len(shape.behaviours)))
 
@@ -144,12 +144,12 @@ class Strategy(Task):
             worth: of behaviours by name, those not named 0; without it all next events are worth
                 the same.
         """
-        told_A = np.log(np.maximum(share_A, TINY) / self.usual_A.cpu().numpy())
-        lift_A = self.lift_A.cpu().numpy() + float(self.told) * told_A
+        likelier_A = np.log(np.maximum(share_A, TINY) / self.usual_A.cpu().numpy())
+        lift_A = self.lift_A.cpu().numpy() + float(self.lift_by_share) * likelier_A
         if worth and bool(self.reached_AB.any()):
             worth_B = np.array([worth.get(name, 0.0) for name in self.shape.behaviours], np.float32)
             value_A = np.maximum(self.reached_AB.cpu().numpy() @ worth_B, TINY)
-            lift_A = lift_A + float(self.unit) * np.log(value_A / value_A.mean())
+            lift_A = lift_A + float(self.lift_by_worth) * np.log(value_A / value_A.mean())
         return np.asarray(lift_A, np.float32)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:

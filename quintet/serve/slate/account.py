@@ -21,7 +21,7 @@ from quintet.errors import RuleConflictError
 from quintet.serve.slate.bound import bind
 from quintet.serve.slate.conflicts import Contradiction
 from quintet.serve.slate.facts import Person
-from quintet.serve.slate.policy import STRATEGY
+from quintet.serve.slate.policy import NO_LIFT, STRATEGY
 from quintet.serve.slate.rules import Pin, RuleSet, Seen
 from quintet.serve.slate.slate import Move, Prepared, Request
 
@@ -46,15 +46,19 @@ def moves_of(prepared: Prepared, order: Ints) -> list[Move]:
 
 def _plain(request: Request) -> Prepared:
     config = request.config.model_copy(update={"diversity": "none", "calibration": 0.0})
-    no_wishes = replace(request.plan, wishes=[])
-    return Prepared.of(replace(request, rules=RuleSet(), config=config, plan=no_wishes))
+    return Prepared.of(replace(_unplanned(request), rules=RuleSet(), config=config))
+
+
+def _unplanned(request: Request) -> Request:
+    """The same without what the predicted strategy asks."""
+    return replace(request, plan=replace(request.plan, wishes=[], lift_C=NO_LIFT))
 
 
 def _stages(request: Request) -> Iterator[tuple[str, Prepared]]:
-    nothing = replace(request, rules=RuleSet(), plan=replace(request.plan, wishes=[]))
+    nothing = replace(_unplanned(request), rules=RuleSet())
     if not request.mixture(request.relevance()).fixed:
         yield DIVERSITY, Prepared.of(nothing)
-    if request.plan.wishes:
+    if request.plan.wishes or len(request.plan.lift_C):
         yield STRATEGY, Prepared.of(replace(request, rules=RuleSet()))
     # what the person has met comes first: it may lift a pin that could not be kept otherwise
     rules = sorted(request.rules.rule, key=lambda rule: not isinstance(rule, Seen))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 #: what the policy is called in a slate's account
 STRATEGY = "strategy"
+NO_LIFT = np.zeros(0, np.float32)
 
 
 class PolicyConfig(Config):
@@ -60,11 +61,11 @@ class Plan:
     wishes: list[Limit]
     label_C: Ints
     temperature: float
-    lift_C: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    lift_C: Floats = field(default_factory=lambda: NO_LIFT)
 
     def label(self, candidate: int) -> str:
         """The strategy that a candidate serves; empty where none is known."""
-        return STRATEGIES[self.label_C[candidate]] if len(self.label_C) else ""
+        return served(self.label_C[candidate]) if len(self.label_C) else ""
 
 
 def planned(
@@ -95,7 +96,17 @@ def planned(
     plan = Plan(wishes, label_C, config.temperature + config.exploring * exploring)
     if task is None or config.lift == 0:
         return plan
-    return replace(plan, lift_C=config.lift * task.lifts(share_A, config.worth)[label_C])
+    return replace(plan, lift_C=config.lift * lifted(task.lifts(share_A, config.worth), label_C))
+
+
+def lifted(lift_A: Floats, label_C: Ints) -> Floats:
+    """[C] the lift of each candidate's strategy; 0 for one that only follows on an episode."""
+    return np.where(label_C >= 0, lift_A[label_C], np.float32(0))
+
+
+def served(label: int) -> str:
+    """The strategy of an index; empty for -1, what only follows on an episode."""
+    return STRATEGIES[label] if label >= 0 else ""
 
 
 def mixed_slate(
@@ -122,11 +133,14 @@ def mixed_slate(
     taken[spare] = True
     chosen = np.flatnonzero(taken)
     chosen = chosen[np.argsort(-scores[chosen], kind="stable")][:k]
-    return chosen, [STRATEGIES[labels[position]] for position in chosen]
+    return chosen, [served(labels[position]) for position in chosen]
 
 
 def candidate_strategies(trained: Trained, history: Interactions, items: Ints) -> Ints:
-    """[C] the strategy that each candidate would show as the next event of ONE history."""
+    """[C] the strategy that each candidate would show as the next event of ONE history.
+
+    -1 where it would only follow on an episode, as what was looked at just now.
+    """
     task = trained.model.task("strategy")
     assert isinstance(task, Strategy)
     n, c = len(history), len(items)

@@ -45,6 +45,20 @@ def test_moves_by_hand() -> None:
     assert [m.after for m in slate.moved(IDS.index("c"))] == [1, 2]
 
 
+def test_what_the_strategy_lifts_is_told_of_as_its_move() -> None:
+    lift_C = np.zeros(len(request([], 3).pool), np.float32)
+    lift_C[4] = 100.0  # e above all
+    plan = Plan([], np.zeros(0, np.int64), 0.0, lift_C)
+    slate = compose(request([], 3, plan=plan), account=True)
+    assert names(slate.item_K) == "eab"
+    assert moves(slate) == [
+        ("e", "strategy", None, 1, True),
+        ("a", "strategy", 1, 2, True),
+        ("b", "strategy", 2, 3, True),
+        ("c", "strategy", 3, None, True),
+    ]
+
+
 @settings(SLOW, max_examples=25)
 @given(rule_sets, histories)
 def test_followed_one_by_one_moves_lead_from_the_plain_place_to_the_last(some, met) -> None:
