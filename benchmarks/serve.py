@@ -61,12 +61,11 @@ def train(folder: Path) -> Path:
 def server(bundle: str, state: str, port: Any, exploration: float) -> None:
     """Run the service with the three plain routes beside it; sends its port."""
     import uvicorn
-    from fastapi import FastAPI
 
     from quintet.web.server import Options, build_app, uvicorn_config
 
     options = Options(bundle, state, port=0, access_log=False, waiting=4096)
-    app: FastAPI = build_app(options)
+    app = build_app(options)
     sample = sampled(app, exploration)
     ready = json.dumps(sample).encode()
 
@@ -90,7 +89,7 @@ def server(bundle: str, state: str, port: Any, exploration: float) -> None:
         else:
             await app(scope, receive, send)
 
-    config = uvicorn_config(options, whole)
+    config = uvicorn_config(options, app, whole)
     listening = config.bind_socket()
     listening.listen(1024)
     port.send((listening.getsockname()[1], len(ready)))

@@ -21,6 +21,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route as Mounted
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from quintet.errors import InvalidRequestError, OverloadedError, QuintetError
 from quintet.web.deadlines import Deadlines
@@ -40,6 +41,7 @@ HEADERS = [
 ]
 NDJSON = "application/x-ndjson"
 IDS_AT_ONCE = 256
+TOO_MUCH = "too much is asked at once; try again"
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,21 @@ class Gate:
             self.busy -= 1
             self.metrics.in_flight(self.busy)
         status = 200 if isinstance(response, bytes) else response.status_code
+        self._note(route, status, started, request_id, caller)
+        told = (b"x-request-id", request_id.encode())
+        if isinstance(response, bytes):
+            length = (b"content-length", b"%d" % len(response))
+            headers = [*HEADERS, length, told]
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": response})
+        else:
+            response.raw_headers.append(told)
+            await response(scope, receive, send)
+
+    def _note(
+        self, route: Route, status: int, started: float, request_id: str, caller: Caller
+    ) -> None:
+        """An answer for the numbers and the log."""
         took = time.perf_counter() - started
         self.metrics.answered(route.path, status, took)
         if self.access_log:
@@ -172,22 +189,24 @@ class Gate:
                 request_id=request_id,
                 key=caller.key,
             )
-        told = (b"x-request-id", request_id.encode())
-        if isinstance(response, bytes):
-            length = (b"content-length", b"%d" % len(response))
-            headers = [*HEADERS, length, told]
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": response})
-        else:
-            response.raw_headers.append(told)
-            await response(scope, receive, send)
+
+    def refusal(self, route: Route) -> bytes | None:
+        """The whole answer to a request that is one too many; None where there is room for it."""
+        if route.scope == "public" or self.busy < self.service.settings.waiting:
+            return None
+        started, request_id = time.perf_counter(), self.new_id()
+        response = self._failed(OverloadedError(TOO_MUCH, 1.0), request_id)
+        self._note(route, response.status_code, started, request_id, NOBODY)
+        told = [*response.raw_headers, (b"x-request-id", request_id.encode())]
+        head = b"".join(b"%b: %b\r\n" % pair for pair in told)
+        return STATUS_LINE[response.status_code] + head + b"\r\n" + bytes(response.body)
 
     def _admit(self, route: Route, scope: Scope) -> Caller:
         check_path(scope.get("raw_path") or b"")
         if route.scope == "public":
             return NOBODY
         if self.busy > self.service.settings.waiting:
-            raise OverloadedError("too much is asked at once; try again", 1.0)
+            raise OverloadedError(TOO_MUCH, 1.0)
         return self.keeper.admit(header(scope, b"authorization"), route.scope)
 
     async def _answer(
@@ -274,6 +293,11 @@ class Application(FastAPI):
         known = scope["type"] == "http"
         endpoint = self.direct.get((scope["method"], scope["path"])) if known else None
         await (endpoint or super().__call__)(scope, receive, send)
+
+    def refusal(self, method: str, path: str) -> bytes | None:
+        """See :data:`~quintet.web.protocol.Refusal`; of routes without parameters."""
+        endpoint = self.direct.get((method, path))
+        return None if endpoint is None else endpoint.gate.refusal(endpoint.route)
 
     def install(self, gate: Gate, routes: Sequence[Route]) -> None:
         """Add routes; their description is written in openapi.py, from the same table."""

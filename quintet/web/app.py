@@ -32,7 +32,7 @@ def create_app(
     limits: Limits | None = None,
     *,
     access_log: bool = True,
-) -> FastAPI:
+) -> Application:
     """The ASGI application.
 
     Args:

@@ -2,13 +2,15 @@
 
 uvicorn alone keeps a connection open for as long as a client dribbles, and takes headers and bodies
 of any size. Here every phase has a deadline, and what is too large is answered at once and closed,
-before it is in memory.
+before it is in memory. So is one request too many, by its headers alone: a service that makes a
+task for every request only to refuse it has no time left for those that it took.
 """
 
 from __future__ import annotations
 
 import asyncio
 import http
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,10 +38,15 @@ class Limits:
     answer_seconds: float = 10.0
 
 
+#: the whole answer, by method and path, to a request that is one too many; None for all others
+Refusal = Callable[[str, str], bytes | None]
+
+
 class LimitedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with :class:`Limits`."""
+    """uvicorn's protocol with :class:`Limits` and a :data:`Refusal`."""
 
     limits = Limits()
+    refusal: Refusal
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -51,6 +58,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_message = False
         self._in_head = True
         self._refused = False
+        self._too_many: bytes | None = None
 
     # ------------------------------------------------------------------ deadlines
 
@@ -135,7 +143,23 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._refuse(415)
                 return
         self._arm(self.limits.body_seconds)
-        super().on_headers_complete()
+        self._too_many = self._one_too_many()
+        if self._too_many is None:
+            super().on_headers_complete()
+
+    def _one_too_many(self) -> bytes | None:
+        """What to answer at once; None where the application is to answer.
+
+        Who waits for leave to send a body, or closes the connection after it, or has asked for more
+        before the last answer came, is left to the application.
+        """
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            return None
+        if self.expect_100_continue or not self.parser.should_keep_alive():
+            return None
+        path = self.url.partition(b"?")[0].decode("latin-1")
+        return self.refusal(self.parser.get_method().decode("latin-1"), path)
 
     def on_body(self, body: bytes) -> None:
         """Count the body."""
@@ -145,14 +169,21 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._body_bytes > self.limits.body_bytes:
             self._refuse(413)
             return
-        super().on_body(body)
+        if self._too_many is None:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request has come whole."""
         self._disarm()
         self._in_message, self._in_head, self._unparsed = False, True, 0
-        if not self._refused:
+        if self._refused:
+            return
+        if self._too_many is None:
             super().on_message_complete()
+            return
+        self.transport.write(self._too_many)
+        self._too_many = None
+        self.on_response_complete()
 
     def _fits(self, more: int) -> bool:
         self._header_bytes += more
@@ -189,6 +220,7 @@ def _length(value: bytes) -> int:
     return int(value) if value.isdigit() and len(value) < 16 else 1 << 62
 
 
-def limited(limits: Limits) -> type[LimitedProtocol]:
+def limited(limits: Limits, refusal: Refusal) -> type[LimitedProtocol]:
     """The protocol class with these limits, as uvicorn's ``http`` setting takes it."""
-    return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits})
+    own = {"limits": limits, "refusal": staticmethod(refusal)}
+    return type("LimitedProtocol", (LimitedProtocol,), own)

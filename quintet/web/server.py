@@ -20,10 +20,12 @@ from quintet.errors import ConfigError, MissingExtraError, QuintetError
 try:
     import uvicorn
     from fastapi import FastAPI
+    from starlette.types import ASGIApp
 except ImportError:
     raise MissingExtraError("quintet serve", "serve") from None
 
 from quintet.store import open_store
+from quintet.web.api import Application
 from quintet.web.app import create_app
 from quintet.web.experiments import Experiments
 from quintet.web.live import Holder
@@ -105,7 +107,7 @@ class Options:
             )
 
 
-def build_app(options: Options) -> FastAPI:
+def build_app(options: Options) -> Application:
     """The application of one worker.
 
     Raises:
@@ -191,20 +193,25 @@ def worker(listening: socket.socket, may_answer: Callable[[], None]) -> None:
     _run(options, app, listening)
 
 
-def _run(options: Options, app: FastAPI, listening: socket.socket) -> None:
+def _run(options: Options, app: Application, listening: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again when it has drained: that is a good end
         signal.signal(number, lambda *_: sys.exit(0))
     uvicorn.Server(uvicorn_config(options, app)).run(sockets=[listening])
 
 
-def uvicorn_config(options: Options, app: Any) -> uvicorn.Config:
-    """Settings of uvicorn: our protocol, our log, nothing that tells who we are."""
+def uvicorn_config(
+    options: Options, app: Application, whole: ASGIApp | None = None
+) -> uvicorn.Config:
+    """Settings of uvicorn: our protocol, our log, nothing that tells who we are.
+
+    ``whole`` is what is run, where something stands around the application.
+    """
     return uvicorn.Config(
-        app,
+        whole or app,
         host=options.host,
         port=options.port,
-        http=limited(options.limits),
+        http=limited(options.limits, app.refusal),
         ws="none",
         loop="uvloop",
         log_level="warning",

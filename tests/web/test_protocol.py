@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import select
 import socket
 import time
@@ -10,6 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from quintet.web.protocol import Limits
+from quintet.web.service import Settings
 from tests.web.running import Running, wait_for
 
 SIZES = {"header_bytes": 4096, "body_bytes": 50_000}
@@ -33,6 +35,14 @@ def patient(bundle, tmp_path_factory):
     phases = ("header", "body", "write", "answer")
     limits = Limits(**SIZES, **{f"{phase}_seconds": NEVER for phase in phases})
     with Running(bundle, tmp_path_factory.mktemp("patient"), limits=limits) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def full(bundle, tmp_path_factory):
+    """A server that has no room for a single request."""
+    settings = Settings(waiting=0, seed=0)
+    with Running(bundle, tmp_path_factory.mktemp("full"), settings=settings) as server:
         yield server
 
 
@@ -149,3 +159,51 @@ def test_a_client_that_does_not_read_is_dropped(limited) -> None:
         wire.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 400)
         wait_for(lambda: any(one.client == mine for one in list(held)))
         wait_for(lambda: not any(one.client == mine for one in list(held)))
+
+
+ASK = b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+HEALTH = b"GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        ASK + b"content-length: 2\r\n\r\n{}",
+        ASK + b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n",
+        b"GET /v1/recommend?user_id=u1 HTTP/1.1\r\nhost: x\r\n\r\n",
+        ASK + b"expect: 100-continue\r\ncontent-length: 2\r\n\r\n{}",
+    ],
+)
+def test_one_too_many_is_refused_and_the_connection_goes_on(full, sent) -> None:
+    answer, _ = exchange(full, sent * 2 + HEALTH)
+    first, second, last = answer.split(b"HTTP/1.1 ")[1:]
+    assert last.startswith(b"200")
+    for one in (first, second):
+        head, _, body = one.partition(b"\r\n\r\n")
+        assert head.startswith(b"503 Service Unavailable\r\n")
+        assert b"retry-after: 1" in head
+        assert b"x-request-id: " in head
+        assert b"content-length: %d" % len(body) in head
+        assert json.loads(body)["detail"] == "too much is asked at once; try again"
+
+
+def test_who_closes_after_one_too_many_is_told_so_too(full) -> None:
+    answer, _ = exchange(full, ASK + b"connection: close\r\ncontent-length: 2\r\n\r\n{}")
+    assert answer.startswith(b"HTTP/1.1 503")
+
+
+def test_the_body_of_one_too_many_is_limited_like_any_other(full) -> None:
+    answer, _ = exchange(full, ASK + b"content-length: 3000000\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+def test_refusals_are_counted(full) -> None:
+    name = 'quintet_refused_total{why="OverloadedError"}'
+
+    def refused() -> float:
+        lines = full.service.metrics.text().decode().splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+    before = refused()
+    assert full.http.post("/v1/recommend", json={"user_id": "u1"}).status_code == 503
+    assert refused() == before + 1
