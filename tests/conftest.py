@@ -100,3 +100,13 @@ def _rename(table: pa.Table, ids: dict[str, dict[str, int]]) -> pa.Table:
         new = pa.array([ids[name][one] for one in table[name].to_pylist()])
         table = table.set_column(table.column_names.index(name), name, new)
     return table
+
+
+@pytest.fixture(scope="module", params=["compiled", "numpy"])
+def compiled_or_not(request):
+    """Twice: with the loops that the extra ``fast`` compiles, and with what stands in for them."""
+    if request.param == "compiled":
+        pytest.importorskip("numba")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("quintet.compiled._there", request.param == "compiled")
+        yield request.param

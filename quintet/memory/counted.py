@@ -60,7 +60,7 @@ class Counted(Memory):
         scores = self._sparse_score(self._known(histories) if grown else histories)
         if scores is None or not grown:
             return scores
-        return replace(scores, shape=(histories.n_users, histories.n_items))
+        return replace(scores, n_items=histories.n_items)
 
     def explain(self, history: Interactions, item: int) -> Floats | None:
         """[N] how much each event of one history added; see :meth:`Memory.explain`."""

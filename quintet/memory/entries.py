@@ -3,13 +3,13 @@
 A sparse matrix of a library checks and orders itself at every step, which for a few histories takes
 longer than all the arithmetic.
 
-Shapes: B histories, I items, E events, N entries.
+Shapes: B histories, I items, E events, N entries, S buckets of items, P places of a list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 # the loop behind ``@`` of two sparse matrices, without what it does around it
 from scipy.sparse._sparsetools import csr_matmat
 
+from quintet.compiled import Compiled, can_compile
 from quintet.data.interactions import Floats, Interactions, Ints
-from quintet.memory.matrices import Matrix, rows_of
+from quintet.memory.matrices import Matrix
 
 SPARSEST = 16  # items for each entry of a product, above which it is made entry by entry
 
@@ -28,44 +29,102 @@ class Entries:
     """A matrix [B, I] as its entries, row after row; none stands twice.
 
     Attributes:
-        row_N: of each entry, ascending.
+        offsets_B: [B + 1] where the entries of each row start, and where the last end.
         item_N: of each entry, in any order within a row.
         value_N: of each entry.
-        shape: (B, I).
+        n_items: I.
     """
 
-    row_N: Ints
+    offsets_B: Ints
     item_N: NDArray[np.integer]
     value_N: Floats
-    shape: tuple[int, int]
+    n_items: int
 
     @classmethod
     def of(cls, matrix: Matrix) -> Entries:
         """The entries of a canonical sparse matrix."""
         value_N = matrix.data.astype(np.float32, copy=False)
-        return cls(rows_of(matrix), matrix.indices, value_N, (matrix.shape[0], matrix.shape[1]))
+        return cls(matrix.indptr.astype(np.int64), matrix.indices, value_N, matrix.shape[1])
 
-    @classmethod
-    def stacked(cls, parts: Sequence[Entries], n_items: int) -> Entries:
-        """The rows of several matrices over one catalogue, one matrix below the other."""
-        none = np.zeros(0, np.int64)
-        n_rows, rows = 0, [none]
-        for part in parts:
-            rows.append(part.row_N + n_rows)
-            n_rows += part.shape[0]
-        items = [np.zeros(0, np.int32), *(part.item_N for part in parts)]
-        values = [np.zeros(0, np.float32), *(part.value_N for part in parts)]
-        shape = (n_rows, n_items)
-        return cls(np.concatenate(rows), np.concatenate(items), np.concatenate(values), shape)
+    @property
+    def n_rows(self) -> int:
+        """B."""
+        return len(self.offsets_B) - 1
 
     def __len__(self) -> int:
-        return len(self.row_N)
+        return len(self.item_N)
+
+    def rows(self) -> Ints:
+        """[N] the row of each entry."""
+        return np.repeat(np.arange(self.n_rows), np.diff(self.offsets_B))
+
+    def cells(self) -> Ints:
+        """[N] the cell of each entry, ``row * I + item``."""
+        return self.rows() * self.n_items + self.item_N
 
     def toarray(self) -> Floats:
         """[B, I] with its zeros."""
-        dense = np.zeros(self.shape, np.float32)
-        dense[self.row_N, self.item_N] = self.value_N
+        dense = np.zeros((self.n_rows, self.n_items), np.float32)
+        dense[self.rows(), self.item_N] = self.value_N
         return dense
+
+    def add_to(self, score_BI: Floats, weight_BS: Floats, bucket_I: NDArray[np.integer]) -> None:
+        """Add the entries to scores, in place, each times its row's weight for its item's bucket.
+
+        Args:
+            score_BI: [B, I], in C order.
+            weight_BS: [B, S] of each row for each of S buckets.
+            bucket_I: [I] of each item.
+        """
+        if can_compile():
+            _add(score_BI, self.offsets_B, self.item_N, self.value_N, weight_BS, bucket_I)
+        else:
+            flat = score_BI.reshape(-1)
+            flat[self.cells()] += self.weighted(weight_BS, bucket_I)
+
+    def weighted(self, weight_BS: Floats, bucket_I: NDArray[np.integer]) -> Floats:
+        """[N] what :meth:`add_to` adds for each entry."""
+        slot_N = self.rows() * weight_BS.shape[1] + bucket_I[self.item_N]
+        added_N: Floats = self.value_N * weight_BS.reshape(-1)[slot_N]
+        return added_N
+
+    def at(self, items_BP: Ints, bucket_I: NDArray[np.integer], n_buckets: int) -> At:
+        """Values at some items of each row, and the row's sums by bucket.
+
+        Args:
+            items_BP: [B, P] items; where -1, the value means nothing.
+            bucket_I: [I] bucket of each item.
+            n_buckets: S.
+        """
+        if can_compile():
+            value_BP = np.zeros(items_BP.shape, np.float32)
+            sum_BS = np.zeros((self.n_rows, n_buckets), np.float32)
+            own = (self.offsets_B, self.item_N, self.value_N)
+            _at(*own, bucket_I, items_BP, value_BP, sum_BS)
+            return At(value_BP, sum_BS)
+        slot_N = self.rows() * n_buckets + bucket_I[self.item_N]
+        sum_BS = np.bincount(slot_N, self.value_N, minlength=self.n_rows * n_buckets)
+        return At(self._values(items_BP), sum_BS.reshape(-1, n_buckets).astype(np.float32))
+
+    def _values(self, items_BP: Ints) -> Floats:
+        wanted_I = np.zeros(self.n_items, np.bool_)
+        wanted_I[items_BP] = True
+        hit = np.flatnonzero(wanted_I[self.item_N])  # few of what is stored is asked for
+        if not len(hit):
+            return np.zeros(items_BP.shape, np.float32)
+        key = self.cells()[hit]
+        asked_BP = np.arange(self.n_rows)[:, None] * self.n_items + items_BP
+        order = np.argsort(key)
+        place_BP = np.searchsorted(key, asked_BP, sorter=order)
+        near_BP = order[np.minimum(place_BP, len(key) - 1)]
+        return np.where(key[near_BP] == asked_BP, self.value_N[hit[near_BP]], 0).astype(np.float32)
+
+
+class At(NamedTuple):
+    """See :meth:`Entries.at`: [B, P] values and [B, S] sums."""
+
+    value_BP: Floats
+    sum_BS: Floats
 
 
 def followed(histories: Interactions, weight_E: Floats, matrix: Matrix) -> Entries:
@@ -96,28 +155,86 @@ def followed(histories: Interactions, weight_E: Floats, matrix: Matrix) -> Entri
     return summed_entries(key, value, (n_rows, n_items))
 
 
-def _by_row(offsets: Ints, item: Ints, weight: Floats, matrix: Matrix, most: int) -> Entries:
-    """The product of a matrix made of events (rows end at ``offsets``) with another."""
+def _by_row(offsets_B: Ints, item: Ints, weight: Floats, matrix: Matrix, most: int) -> Entries:
+    """The product of a matrix made of events (rows end at ``offsets_B``) with another."""
     kind = matrix.indices.dtype
-    n_rows, n_items = len(offsets) - 1, matrix.shape[1]
-    ends = np.empty(n_rows + 1, kind)
+    n_rows, n_items = len(offsets_B) - 1, matrix.shape[1]
     found, value = np.empty(most, kind), np.empty(most, np.float32)
-    left = (offsets.astype(kind), item.astype(kind), weight)
     right = (matrix.indptr, matrix.indices, matrix.data)
-    csr_matmat(n_rows, n_items, *left, *right, ends, found, value)
-    row_N = np.repeat(np.arange(n_rows), np.diff(ends))
-    return Entries(row_N, found[: len(row_N)], value[: len(row_N)], (n_rows, n_items))
+    if can_compile():
+        ends = np.zeros(n_rows + 1, np.int64)
+        _sum_rows(offsets_B, item, weight, *right, n_items, ends, found, value)
+    else:
+        left = (offsets_B.astype(kind), item.astype(kind), weight)
+        ends = np.empty(n_rows + 1, kind)
+        csr_matmat(n_rows, n_items, *left, *right, ends, found, value)
+    total = int(ends[-1])
+    return Entries(ends.astype(np.int64), found[:total], value[:total], n_items)
 
 
 def summed_entries(key_N: Ints, value_N: Floats, shape: tuple[int, int]) -> Entries:
     """Entries from keys ``row * I + item``, in any order; what falls together is added up."""
     if not len(key_N):
         none = np.zeros(0, np.int64)
-        return Entries(none, none, np.zeros(0, np.float32), shape)
+        return Entries(np.zeros(shape[0] + 1, np.int64), none, np.zeros(0, np.float32), shape[1])
     order = np.argsort(key_N, kind="stable")
     key = key_N[order]
     first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
     total = np.add.reduceat(value_N[order], first).astype(np.float32)
     row, item = np.divmod(key[first], shape[1])
     kept = total != 0
-    return Entries(row[kept], item[kept], total[kept], shape)
+    offsets_B = np.searchsorted(row[kept], np.arange(shape[0] + 1))
+    return Entries(offsets_B, item[kept], total[kept], shape[1])
+
+
+# ---------------------------------------------------------------------- compiled
+
+
+@Compiled
+def _add(  # type: ignore[no-untyped-def]
+    score_BI, offsets_B, item_N, value_N, weight_BS, bucket_I
+):
+    for row in range(len(offsets_B) - 1):
+        for entry in range(offsets_B[row], offsets_B[row + 1]):
+            item = item_N[entry]
+            score_BI[row, item] += value_N[entry] * weight_BS[row, bucket_I[item]]
+
+
+@Compiled
+def _at(  # type: ignore[no-untyped-def]
+    offsets_B, item_N, value_N, bucket_I, items_BP, value_BP, sum_BS
+):
+    stored_I = np.zeros(len(bucket_I), np.float32)
+    for row in range(len(offsets_B) - 1):
+        own = range(offsets_B[row], offsets_B[row + 1])
+        for entry in own:
+            item = item_N[entry]
+            stored_I[item] = value_N[entry]
+            sum_BS[row, bucket_I[item]] += value_N[entry]
+        for place in range(items_BP.shape[1]):
+            value_BP[row, place] = stored_I[items_BP[row, place]]
+        for entry in own:
+            stored_I[item_N[entry]] = 0.0
+
+
+@Compiled
+def _sum_rows(  # type: ignore[no-untyped-def]
+    offsets_B, item_E, weight_E, start_I, item_N, value_N, n_items, ends_B, found, total
+):
+    """Rows of a sparse product, its entries in the order in which they are met."""
+    row_of_I, sum_I = np.full(n_items, -1, np.int32), np.empty(n_items, np.float32)
+    size = 0
+    for row in range(len(offsets_B) - 1):
+        first = size
+        for event in range(offsets_B[row], offsets_B[row + 1]):
+            weight, source = weight_E[event], item_E[event]
+            for entry in range(start_I[source], start_I[source + 1]):
+                item = item_N[entry]
+                if row_of_I[item] != row:
+                    row_of_I[item], sum_I[item] = row, 0.0
+                    found[size] = item
+                    size += 1
+                sum_I[item] += weight * value_N[entry]
+        for place in range(first, size):
+            total[place] = sum_I[found[place]]
+        ends_B[row + 1] = size

@@ -300,11 +300,10 @@ def compressed_entries(scores: Entries) -> Entries:
     if not len(scores):
         return scores
     positive = np.maximum(scores.value_N, 0)
-    first_B = np.searchsorted(scores.row_N, np.arange(scores.shape[0] + 1))
-    count_B = np.diff(first_B)
+    count_B = np.diff(scores.offsets_B)
     told_B = count_B > 0
-    scale_B = np.zeros(scores.shape[0], np.float32)
-    largest = np.maximum(np.maximum.reduceat(positive, first_B[:-1][told_B]), 1e-12)
+    scale_B = np.zeros(scores.n_rows, np.float32)
+    largest = np.maximum(np.maximum.reduceat(positive, scores.offsets_B[:-1][told_B]), 1e-12)
     scale_B[told_B] = np.float32(100) / largest
     positive *= np.repeat(scale_B, count_B)
     value_N = np.log1p(positive, out=positive) * np.float32(1 / np.log(101))

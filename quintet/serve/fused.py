@@ -9,16 +9,16 @@ the catalogue needs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from quintet.data.interactions import Floats, Interactions, Ints
+from quintet.data.interactions import Floats, Interactions
 from quintet.memory.entries import Entries
-from quintet.nn.fusion import N_BUCKETS, Fusion
+from quintet.nn.fusion import Fusion
 from quintet.serve.evidence import EvidenceBuilder, compressed_entries
 
 
@@ -39,29 +39,15 @@ class Sides:
 
 @dataclass(frozen=True)
 class Recalled:
-    """What memories that are no inner products recall for B histories.
+    """What memories that are no inner products recall for B histories, on the gates' scale.
 
     Attributes:
-        names: of the M memories that recall few items.
-        entries: [M · B, I] their evidence, one memory below the other.
-        slot_N: [N] row of each entry and bucket of its item, as ``row · N_BUCKETS + bucket``.
+        entries: by name, of those that recall few items.
         dense: [B, I] evidence of the others, by name.
     """
 
-    names: Sequence[str]
-    entries: Entries
-    slot_N: Ints
+    entries: Mapping[str, Entries]
     dense: Mapping[str, Floats]
-
-    def cells(self) -> Iterator[tuple[slice, Ints]]:
-        """For each memory, where its entries are and their cells ``history · I + item``."""
-        n_rows, n_items = self.entries.shape
-        size = n_rows // max(len(self.names), 1)
-        ends = np.searchsorted(self.entries.row_N, size * np.arange(len(self.names) + 1)).tolist()
-        cell_N = self.entries.row_N * n_items + self.entries.item_N
-        for place in range(len(self.names)):
-            span = slice(ends[place], ends[place + 1])
-            yield span, cell_N[span] - place * size * n_items
 
 
 class FusedScores:
@@ -111,7 +97,7 @@ class FusedScores:
             n_new,
         )
         self.new_N = torch.nonzero(new_I)[:, 0]
-        self.bucket_I = bucket_I.cpu().numpy()
+        self.bucket_I = bucket_I.cpu().numpy().astype(np.int8)
         #: [S, K] weights by bucket: what the gates scale, and what they do not touch
         self.scale_SK = fusion.bucket_SK.detach().cpu().numpy().copy()
         self.fixed_SK = np.zeros_like(self.scale_SK)
@@ -164,14 +150,17 @@ class FusedScores:
             score_BI.index_copy_(1, self.new_N, sides.plain_BX @ self.new_item_NX.T)
         scores: Floats = score_BI.cpu().numpy()
         weight_BK = sides.weight_BK.cpu().numpy()
-        flat, added_N = scores.reshape(-1), self.added(recalled, weight_BK)
-        for span, cell_N in recalled.cells():  # one by one: two may recall one item
-            flat[cell_N] += added_N[span]
+        for name, found in recalled.entries.items():
+            found.add_to(scores, self.bucket_weights(name, weight_BK), self.bucket_I)
         for name, found_BI in recalled.dense.items():
-            k = self.place[name]
-            weight_BS = weight_BK[:, k, None] * self.scale_SK[:, k] + self.fixed_SK[:, k]
-            scores += found_BI * weight_BS[:, self.bucket_I]
+            scores += found_BI * self.bucket_weights(name, weight_BK)[:, self.bucket_I]
         return scores
+
+    def bucket_weights(self, name: str, weight_BK: Floats) -> Floats:
+        """[B, S] the weight of one kind of evidence for the items of each bucket, given gates."""
+        k = self.place[name]
+        weight_BS: Floats = weight_BK[:, k, None] * self.scale_SK[:, k] + self.fixed_SK[:, k]
+        return weight_BS
 
     def catalogue(self) -> Floats:
         """[I, X] the item's side of all inner products, whose partner is :meth:`history_side`."""
@@ -188,23 +177,12 @@ class FusedScores:
 
     def recall(self, histories: Interactions) -> Recalled:
         """What each memory that is no inner product recalls, without zeros where it can be."""
-        names, found, dense = [], [], {}
+        entries, dense = {}, {}
         for name in self.remembered:
             memory = self.evidence.recallable[name]
             scores = None if memory.dense else memory.sparse_score(histories)
             if scores is None:
                 dense[name] = self.evidence.recalled(memory, histories)
             else:
-                names.append(name)
-                found.append(scores)
-        entries = compressed_entries(Entries.stacked(found, histories.n_items))
-        slot_N = entries.row_N * N_BUCKETS + self.bucket_I[entries.item_N]
-        return Recalled(names, entries, slot_N, dense)
-
-    def added(self, recalled: Recalled, weight_BK: Floats) -> Floats:
-        """[N] what each entry adds to its item's score."""
-        places = [self.place[name] for name in recalled.names]
-        scale_MS, fixed_MS = self.scale_SK.T[places], self.fixed_SK.T[places]
-        weight_MBS = weight_BK.T[places][:, :, None] * scale_MS[:, None] + fixed_MS[:, None]
-        added_N: Floats = recalled.entries.value_N * weight_MBS.reshape(-1)[recalled.slot_N]
-        return added_N
+                entries[name] = compressed_entries(scores)
+        return Recalled(entries, dense)

@@ -158,15 +158,17 @@ class Retriever:
         fused, n_items = self.fused, len(self.tie_I)
         sides = fused.sides(histories) if sides is None else sides
         recalled = fused.recall(histories) if recalled is None else recalled
-        cells = list(recalled.cells())
+        cells = {name: found.cells() for name, found in recalled.entries.items()}
         query_BX = fused.history_side(sides)
         longest = int(histories.lengths.max(initial=0)) if mask_history else 0
-        key = self._pairs(query_BX, [cell_N for _, cell_N in cells], min(2 * k + longest, n_items))
+        key = self._pairs(query_BX, list(cells.values()), min(2 * k + longest, n_items))
         row, item = np.divmod(key, n_items)
         score = np.einsum("nx,nx->n", query_BX[row], self.item_IX[item])
-        added_N = fused.added(recalled, sides.weight_BK.cpu().numpy())
-        for span, cell_N in cells:
-            score[np.searchsorted(key, cell_N)] += added_N[span]
+        weight_BK = sides.weight_BK.cpu().numpy()
+        for name, found in recalled.entries.items():
+            weight_BS = fused.bucket_weights(name, weight_BK)
+            added_N = found.weighted(weight_BS, fused.bucket_I)
+            score[np.searchsorted(key, cells[name])] += added_N
         kept = np.ones(len(key), np.bool_) if allowed_I is None else allowed_I[item]
         if mask_history:
             kept &= ~np.isin(key, histories.group() * n_items + histories.item)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from quintet.compiled import Compiled, can_compile
 from quintet.data.interactions import Floats, Interactions, Ints, Mask, seeded_hash
 from quintet.data.states import Moments
 from quintet.nn.calibration import Calibration
@@ -223,6 +224,14 @@ def scenarios_of(moments: Moments) -> Ints:
 def top_k(score_BI: Floats, k: int, tie_I: Ints) -> Ranked:
     """The ``k`` largest of every row; equal scores are ordered by a seeded hash of the item row."""
     n_rows, n_items = score_BI.shape
+    if can_compile():
+        items = np.full((n_rows, k), -1, np.int64)
+        scores = np.full((n_rows, k), -np.inf, np.float32)
+        _find_best(score_BI, tie_I, items, scores)
+        order = np.lexsort((tie_I[items], -scores))
+        return Ranked(
+            np.take_along_axis(items, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        )
     # everything at or above the k-th score competes, so that a tie at the edge is broken fairly
     floor_B1 = np.maximum(_floor(score_BI, min(k, n_items)), np.finfo(np.float32).min)
     flat = np.flatnonzero(score_BI >= floor_B1)
@@ -262,3 +271,47 @@ def _floor(score_BI: Floats, k: int) -> Floats:
         highest = torch.cat([grouped, highest[:, width * GROUP :]], dim=1)
     place = highest.shape[1] - k
     return np.partition(highest.numpy(), place, axis=1)[:, place : place + 1]
+
+
+@Compiled
+def _find_best(score_BI, tie_I, items_BK, scores_BK):  # type: ignore[no-untyped-def]
+    """The K best of every row, in the order of a heap with the worst of them first."""
+    most = items_BK.shape[1]
+    least = np.finfo(np.float32).min
+    for row in range(score_BI.shape[0]):
+        score_K, item_K, size = scores_BK[row], items_BK[row], 0
+        for item in range(score_BI.shape[1]):
+            score, place = score_BI[row, item], 0
+            if size < most:
+                if not score >= least:
+                    continue
+                place, size = size, size + 1
+                while place > 0:  # up, past all that are better
+                    above = (place - 1) // 2
+                    if score > score_K[above] or (
+                        score == score_K[above] and tie_I[item] < tie_I[item_K[above]]
+                    ):
+                        break
+                    score_K[place], item_K[place] = score_K[above], item_K[above]
+                    place = above
+            elif score > score_K[0] or (score == score_K[0] and tie_I[item] < tie_I[item_K[0]]):
+                below = 1
+                while below < size:  # down in place of the worst, past all that are worse
+                    other = below + 1
+                    if other < size and (
+                        score_K[other] < score_K[below]
+                        or (
+                            score_K[other] == score_K[below]
+                            and tie_I[item_K[other]] > tie_I[item_K[below]]
+                        )
+                    ):
+                        below = other
+                    if score < score_K[below] or (
+                        score == score_K[below] and tie_I[item] > tie_I[item_K[below]]
+                    ):
+                        break
+                    score_K[place], item_K[place] = score_K[below], item_K[below]
+                    place, below = below, 2 * below + 1
+            else:
+                continue
+            score_K[place], item_K[place] = score, item

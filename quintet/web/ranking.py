@@ -18,7 +18,6 @@ import numpy as np
 import torch
 
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
-from quintet.memory.entries import Entries
 from quintet.nn.fusion import N_BUCKETS
 from quintet.serve.fused import Recalled, Sides
 from quintet.serve.index import Retriever
@@ -265,31 +264,11 @@ class Ranker:
             name: (np.take_along_axis(found_BI, items_BP, axis=1), found_BI @ self.share_IS)
             for name, found_BI in found.dense.items()
         }
-        if not len(found.entries):
-            nothing = (np.zeros(items_BP.shape, np.float32), np.zeros((1, N_BUCKETS), np.float32))
-            return made | dict.fromkeys(found.names, nothing)
-        n_rows, n_items = found.entries.shape
-        total = np.bincount(found.slot_N, found.entries.value_N, minlength=n_rows * N_BUCKETS)
-        mean_MBS = (total / n_items).astype(np.float32).reshape(len(found.names), -1, N_BUCKETS)
-        items_RP = np.tile(items_BP, (len(found.names), 1))
-        value_MBP = values_at(found.entries, items_RP).reshape(len(found.names), *items_BP.shape)
-        return made | dict(zip(found.names, zip(value_MBP, mean_MBS, strict=True), strict=True))
-
-
-def values_at(found: Entries, items_BP: Ints) -> Floats:
-    """[B, P] the values of a matrix [B, I] at some items of each row."""
-    n_rows, n_items = found.shape
-    wanted_I = np.zeros(n_items, np.bool_)
-    wanted_I[items_BP] = True
-    hit = np.flatnonzero(wanted_I[found.item_N])  # few of what is stored is asked for
-    if not len(hit):
-        return np.zeros(items_BP.shape, np.float32)
-    key = found.row_N[hit] * n_items + found.item_N[hit]
-    asked_BP = np.arange(n_rows)[:, None] * n_items + items_BP
-    order = np.argsort(key)
-    place_BP = np.searchsorted(key, asked_BP, sorter=order)
-    near_BP = order[np.minimum(place_BP, len(key) - 1)]
-    return np.where(key[near_BP] == asked_BP, found.value_N[hit[near_BP]], 0).astype(np.float32)
+        buckets = self.scorer.fused.bucket_I
+        for name, entries in found.entries.items():
+            value_BP, sum_BS = entries.at(items_BP, buckets, N_BUCKETS)
+            made[name] = (value_BP, sum_BS / entries.n_items)
+        return made
 
 
 def interest_shift(trained: Trained, one: Person, predicted: Mapping[str, float]) -> Floats | None:

@@ -106,8 +106,8 @@ def test_what_a_memory_recalls_is_found_though_no_list_is_looked_into(
 ) -> None:
     monkeypatch.setattr(retriever.file, "search", lambda query, k: np.full((len(query), k), -1))
     recalled = trained.scorer.fused.recall(histories)
-    assert len(recalled.entries)
-    known_MBI = recalled.entries.toarray().reshape(len(recalled.names), histories.n_users, -1)
+    known_MBI = np.stack([found.toarray() for found in recalled.entries.values()])
+    assert known_MBI.any()
     best = retriever.rank(histories, K, mask_history=False).items_BK
     for row, items in enumerate(best):
         known = set(np.flatnonzero(known_MBI[:, row].any(0)).tolist())

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from serve.test_index import with_sparse_memories
 
-from quintet.memory.entries import Entries
 from quintet.serve.explain import contributions
 from quintet.serve.index import Retriever
 from quintet.store import Event
 from quintet.web.people import Person, batch, from_items, person
-from quintet.web.ranking import Ranker, Wish, values_at
+from quintet.web.ranking import Ranker, Wish
 from quintet.web.writing import reasons
 
 pytest.importorskip("faiss")
@@ -120,17 +119,3 @@ def test_an_event_makes_a_new_state(trained, ranker) -> None:
     lists = [ranker.rank([one], wishes(trained, 1)).items_BC[0] for one in (before, after)]
     assert not np.array_equal(*lists)
     assert 5 not in lists[1]
-
-
-def entries_of(dense: np.ndarray) -> Entries:
-    row, item = np.nonzero(dense)
-    return Entries(row, item, dense[row, item], dense.shape)
-
-
-def test_values_of_a_sparse_matrix_at_some_places() -> None:
-    dense = np.random.default_rng(0).random((5, 40)).astype(np.float32)
-    dense[dense < 0.7] = 0
-    places = np.random.default_rng(1).integers(0, 40, (5, 9))
-    expected = np.take_along_axis(dense, places, axis=1)
-    np.testing.assert_array_equal(values_at(entries_of(dense), places), expected)
-    assert not values_at(entries_of(np.zeros((5, 40), np.float32)), places).any()
