@@ -224,14 +224,6 @@ def scenarios_of(moments: Moments) -> Ints:
 def top_k(score_BI: Floats, k: int, tie_I: Ints) -> Ranked:
     """The ``k`` largest of every row; equal scores are ordered by a seeded hash of the item row."""
     n_rows, n_items = score_BI.shape
-    if can_compile():
-        items = np.full((n_rows, k), -1, np.int64)
-        scores = np.full((n_rows, k), -np.inf, np.float32)
-        _find_best(score_BI, tie_I, items, scores)
-        order = np.lexsort((tie_I[items], -scores))
-        return Ranked(
-            np.take_along_axis(items, order, axis=1), np.take_along_axis(scores, order, axis=1)
-        )
     # everything at or above the k-th score competes, so that a tie at the edge is broken fairly
     floor_B1 = np.maximum(_floor(score_BI, min(k, n_items)), np.finfo(np.float32).min)
     flat = np.flatnonzero(score_BI >= floor_B1)
@@ -240,9 +232,12 @@ def top_k(score_BI: Floats, k: int, tie_I: Ints) -> Ranked:
 
 
 def best_of(row: Ints, column: Ints, value: Floats, n_rows: int, k: int, tie_I: Ints) -> Ranked:
-    """The ``k`` best of scored pairs [N] for each row; ties as in :func:`top_k`."""
+    """The ``k`` best of scored pairs [N], row after row, for each row; ties as in :func:`top_k`."""
     items = np.full((n_rows, k), -1, np.int64)
     scores = np.full((n_rows, k), -np.inf, np.float32)
+    if can_compile():
+        _insert(row, column, value, tie_I, items, scores)
+        return Ranked(items, scores)
     bits = value.view(np.int32).astype(np.int64)
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # whole numbers in the order of the floats
     order = np.argsort((row << 32) - ordered)
@@ -274,44 +269,18 @@ def _floor(score_BI: Floats, k: int) -> Floats:
 
 
 @Compiled
-def _find_best(score_BI, tie_I, items_BK, scores_BK):  # type: ignore[no-untyped-def]
-    """The K best of every row, in the order of a heap with the worst of them first."""
-    most = items_BK.shape[1]
-    least = np.finfo(np.float32).min
-    for row in range(score_BI.shape[0]):
-        score_K, item_K, size = scores_BK[row], items_BK[row], 0
-        for item in range(score_BI.shape[1]):
-            score, place = score_BI[row, item], 0
-            if size < most:
-                if not score >= least:
-                    continue
-                place, size = size, size + 1
-                while place > 0:  # up, past all that are better
-                    above = (place - 1) // 2
-                    if score > score_K[above] or (
-                        score == score_K[above] and tie_I[item] < tie_I[item_K[above]]
-                    ):
-                        break
-                    score_K[place], item_K[place] = score_K[above], item_K[above]
-                    place = above
-            elif score > score_K[0] or (score == score_K[0] and tie_I[item] < tie_I[item_K[0]]):
-                below = 1
-                while below < size:  # down in place of the worst, past all that are worse
-                    other = below + 1
-                    if other < size and (
-                        score_K[other] < score_K[below]
-                        or (
-                            score_K[other] == score_K[below]
-                            and tie_I[item_K[other]] > tie_I[item_K[below]]
-                        )
-                    ):
-                        below = other
-                    if score < score_K[below] or (
-                        score == score_K[below] and tie_I[item] > tie_I[item_K[below]]
-                    ):
-                        break
-                    score_K[place], item_K[place] = score_K[below], item_K[below]
-                    place, below = below, 2 * below + 1
-            else:
-                continue
-            score_K[place], item_K[place] = score, item
+def _insert(row_N, item_N, value_N, tie_I, items_BK, scores_BK):  # type: ignore[no-untyped-def]
+    """Put every pair where it belongs among the best of its row so far."""
+    for pair in range(len(row_N)):
+        item, score = item_N[pair], value_N[pair]
+        item_K, score_K = items_BK[row_N[pair]], scores_BK[row_N[pair]]
+        place = len(item_K)
+        while place > 0:
+            other, best = item_K[place - 1], score_K[place - 1]
+            if other >= 0 and (best > score or (best == score and tie_I[other] < tie_I[item])):
+                break
+            if place < len(item_K):
+                item_K[place], score_K[place] = other, best
+            place -= 1
+        if place < len(item_K):
+            item_K[place], score_K[place] = item, score

@@ -23,16 +23,16 @@ class Batcher(Generic[In, Made, Out]):
     """Gathers requests for a function over several.
 
     Args:
-        work: makes one thing, or an exception, for each request; runs in ``thread``.
-        finish: what came of that, one result or exception for each thing.
+        work: makes what answers several requests; runs in ``thread``.
+        finish: what came of that, one result or exception for each request.
         thread: of the model.
         largest: of a batch.
     """
 
     def __init__(
         self,
-        work: Callable[[Sequence[In]], Sequence[Made | Exception]],
-        finish: Callable[[Sequence[Made | Exception]], Awaitable[Sequence[Out | Exception]]],
+        work: Callable[[Sequence[In]], Made],
+        finish: Callable[[Made], Awaitable[Sequence[Out | Exception]]],
         thread: ThreadPoolExecutor,
         largest: int = 32,
     ) -> None:
@@ -65,23 +65,25 @@ class Batcher(Generic[In, Made, Out]):
             try:
                 made = await loop.run_in_executor(self._thread, self._work, requests)
             except Exception as error:
-                made = [error] * len(taken)
+                _give(taken, [error] * len(taken))
+                continue
             finishing = asyncio.create_task(self._hand_out(taken, made))
             self._finishing.add(finishing)
             finishing.add_done_callback(self._finishing.discard)
 
-    async def _hand_out(
-        self, taken: Sequence[Taken[In, Out]], made: Sequence[Made | Exception]
-    ) -> None:
-        results: Sequence[Out | Exception]
+    async def _hand_out(self, taken: Sequence[Taken[In, Out]], made: Made) -> None:
         try:
-            results = await self._finish(made)
+            _give(taken, await self._finish(made))
         except Exception as error:
-            results = [error] * len(taken)
-        for (_, future), result in zip(taken, results, strict=True):
-            if future.done():
-                continue
-            if isinstance(result, Exception):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
+            _give(taken, [error] * len(taken))
+
+
+def _give(taken: Sequence[Taken[In, Out]], results: Sequence[Out | Exception]) -> None:
+    """To everyone who still waits, what came of it."""
+    for (_, future), result in zip(taken, results, strict=True):
+        if future.done():
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)

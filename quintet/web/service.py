@@ -10,12 +10,12 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from quintet.errors import OverloadedError, QuintetError
-from quintet.store import Appended, Event, Journal, Outcome, Record
+from quintet.store import Appended, Event, Exposure, Journal, Outcome, Record
 from quintet.web import answers, items, journaling, models
 from quintet.web.batching import Batcher
 from quintet.web.experiments import Experiments
@@ -48,6 +48,21 @@ class Settings:
     recount_seconds: float = 60.0
     backup_folder: str = ""
     backup_keys: str = ""
+
+
+@dataclass(frozen=True)
+class Making:
+    """Lists made in one go.
+
+    Attributes:
+        made: one for each question, or what stood in its way.
+        stored: what becomes of their exposures.
+        exposures: how many.
+    """
+
+    made: Sequence[Made | Exception]
+    stored: Future[list[Appended]]
+    exposures: int
 
 
 class Service:
@@ -112,8 +127,11 @@ class Service:
 
     async def record(self, records: Sequence[Record]) -> list[Appended]:
         """On disk when it returns; raises what the journal raises."""
+        return await self._stored(self.journal.submit(records))
+
+    async def _stored(self, stored: Future[list[Appended]]) -> list[Appended]:
         try:
-            done = await asyncio.wrap_future(self.journal.submit(records))
+            done = await asyncio.wrap_future(stored)
         except QuintetError as error:
             self.problems["journal"] = type(error).__name__
             raise
@@ -122,26 +140,36 @@ class Service:
 
     # ------------------------------------------------------------------ lists
 
-    def _make(self, asks: Sequence[Ask]) -> list[Made | Exception]:
+    def _make(self, asks: Sequence[Ask]) -> Making:
+        """Lists, whose exposures are on their way to the disk when it returns."""
         made = self.lists.make(asks)
+        exposures = [one.exposure for one in made if isinstance(one, Made)]
+        stored = self._submitted(exposures)
         self.metrics.lists([one for one in made if isinstance(one, Made)])
         self.metrics.batch.observe(len(asks))
         if self.known.items_changed:  # another process may have added some
             self.known.items_changed = False
             self.build_thread.submit(self.builder.follow)
-        return made
+        return Making(made, stored, len(exposures))
 
-    async def _expose(self, made: Sequence[Made | Exception]) -> list[bytes | Exception]:
+    def _submitted(self, exposures: Sequence[Exposure]) -> Future[list[Appended]]:
+        stored: Future[list[Appended]] = Future()
+        try:
+            return self.journal.submit(exposures) if exposures else stored
+        except QuintetError as error:
+            stored.set_exception(error)
+            return stored
+
+    async def _expose(self, making: Making) -> list[bytes | Exception]:
         """The answers as JSON once their exposures are on disk, all with one flush."""
-        exposures = [one.exposure for one in made if isinstance(one, Made)]
         kept = "durable"
         try:
-            if exposures:
-                await self.record(exposures)
+            if making.exposures:
+                await self._stored(making.stored)
         except QuintetError:
             kept = "failed"
-        self.metrics.exposures.labels(kept).inc(len(exposures))
-        return [one.body(kept) if isinstance(one, Made) else one for one in made]
+        self.metrics.exposures.labels(kept).inc(making.exposures)
+        return [one.body(kept) if isinstance(one, Made) else one for one in making.made]
 
     async def recommend(self, request: models.RecommendIn, request_id: str) -> bytes:
         """A list as JSON, its exposure on disk."""
