@@ -84,7 +84,7 @@ def scorer_of(n_items: int, rng: np.random.Generator) -> tuple[Scorer, Interacti
     count_I = events.item_counts().astype(np.float32)
     evidence = EvidenceBuilder(model, {"transitions": transitions}, None, None, count_I)
     fusion = Fusion(torch.tensor([{"popularity": 0.2}.get(name, 1.0) for name in evidence.names]))
-    return Scorer(evidence, fusion, Calibration(0, 1)), events
+    return Scorer(evidence, fusion, Calibration(model.shape.rules, 0, 1)), events
 
 
 def measure(n_items: int, asked: int, seed: int) -> dict[str, Any]:
