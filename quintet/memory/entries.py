@@ -103,8 +103,8 @@ class Entries:
             _at(*own, bucket_I, items_BP, value_BP, sum_BS)
             return At(value_BP, sum_BS)
         slot_N = self.rows() * n_buckets + bucket_I[self.item_N]
-        sum_BS = np.bincount(slot_N, self.value_N, minlength=self.n_rows * n_buckets)
-        return At(self._values(items_BP), sum_BS.reshape(-1, n_buckets).astype(np.float32))
+        total = np.bincount(slot_N, self.value_N, minlength=self.n_rows * n_buckets)
+        return At(self._values(items_BP), total.reshape(-1, n_buckets).astype(np.float32))
 
     def _values(self, items_BP: Ints) -> Floats:
         wanted_I = np.zeros(self.n_items, np.bool_)

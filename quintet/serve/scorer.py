@@ -6,6 +6,8 @@ calls hands it the histories.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,7 +151,8 @@ class Scorer:
         """
         items = np.full((histories.n_users, k), -1, np.int64)
         scores = np.full((histories.n_users, k), -np.inf, np.float32)
-        for rows, block in self.evidence.blocks(histories):
+
+        def rank_block(rows: Ints, block: Interactions) -> None:
             score_BI = self._block_scores(block)
             if mask_history:
                 score_BI[block.group(), block.item] = -np.inf
@@ -157,6 +160,8 @@ class Scorer:
                 score_BI[:, ~allowed_I] = -np.inf
             top = top_k(score_BI, k, self.tie_I)
             items[rows], scores[rows] = top.items_BK, top.scores_BK
+
+        side_by_side(rank_block, list(self.evidence.blocks(histories)))
         return Ranked(items, scores)
 
     # ------------------------------------------------------------------ the other tasks
@@ -213,6 +218,31 @@ class Scorer:
     def _state_and_features(self, task: str, moments: Moments) -> tuple[Tensor, dict[str, Tensor]]:
         shared_BD = self.evidence.states(moments).of(task)
         return shared_BD, self.evidence.task_features(task, moments)
+
+
+def side_by_side(
+    work: Callable[[Ints, Interactions], None], blocks: Sequence[tuple[Ints, Interactions]]
+) -> None:
+    """Do one thing with every block: each core a block of its own, if there are enough of them.
+
+    Most steps of a block are too small to be shared out among cores.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1 or len(blocks) < 2 * threads:
+        for rows, block in blocks:
+            work(rows, block)
+        return
+
+    def alone(one: tuple[Ints, Interactions]) -> None:
+        with torch.no_grad():  # which holds for one thread
+            work(*one)
+
+    try:
+        with ThreadPoolExecutor(threads, "quintet-rank", torch.set_num_threads, (1,)) as pool:
+            for _ in pool.map(alone, blocks):
+                pass
+    finally:
+        torch.set_num_threads(threads)
 
 
 def scenarios_of(moments: Moments) -> Ints:

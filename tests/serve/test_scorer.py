@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from quintet.data.states import Moments
 from quintet.serve import evidence as module
-from quintet.serve.scorer import top_k
+from quintet.serve.scorer import side_by_side, top_k
 
 
 def slow_top_k(scores, k, tie):
@@ -103,12 +104,34 @@ def test_alone_equals_in_a_batch(scorer, histories) -> None:
         np.testing.assert_allclose(alone[0], together[row], rtol=1e-4, atol=1e-4)
 
 
-def test_blocks_do_not_show(scorer, histories, monkeypatch) -> None:
+@pytest.fixture
+def threads():
+    """Sets how many threads there are, until the test ends."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_blocks_do_not_show(scorer, histories, monkeypatch, threads, n_threads) -> None:
     whole = scorer.rank(histories, 5)
     monkeypatch.setattr(module, "HISTORIES_PER_BLOCK", 3)
+    threads(n_threads)
     parts = scorer.rank(histories, 5)
     np.testing.assert_allclose(parts.scores_BK, whole.scores_BK, rtol=1e-4, atol=1e-4)
     assert (parts.items_BK == whole.items_BK).mean() > 0.95  # near ties may turn
+    assert torch.get_num_threads() == n_threads
+
+
+def test_an_error_in_a_block_is_not_lost(threads) -> None:
+    def fail(rows, block):
+        if rows == 5:
+            raise ValueError("the sixth block")
+
+    threads(2)
+    with pytest.raises(ValueError, match="the sixth block"):
+        side_by_side(fail, [(row, None) for row in range(8)])
+    assert torch.get_num_threads() == 2
 
 
 def test_an_unknown_person_gets_the_popular_order(scorer, histories) -> None:
