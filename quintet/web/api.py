@@ -7,6 +7,7 @@ no route can lack a scope, echo a body or forget a deadline.
 from __future__ import annotations
 
 import asyncio
+import functools
 import secrets
 import time
 import traceback
@@ -41,6 +42,8 @@ HEADERS = [
 ]
 NDJSON = "application/x-ndjson"
 IDS_AT_ONCE = 256
+ID_BYTES = 12
+BLANK_ID = "-" * (2 * ID_BYTES)
 TOO_MUCH = "too much is asked at once; try again"
 
 
@@ -112,8 +115,8 @@ class Ids:
     def __call__(self) -> str:
         """The next one."""
         if not self._left:
-            drawn = secrets.token_hex(12 * IDS_AT_ONCE)
-            self._left = [drawn[start : start + 24] for start in range(0, len(drawn), 24)]
+            drawn, step = secrets.token_hex(ID_BYTES * IDS_AT_ONCE), 2 * ID_BYTES
+            self._left = [drawn[start : start + step] for start in range(0, len(drawn), step)]
         return self._left.pop()
 
 
@@ -195,9 +198,15 @@ class Gate:
         if route.scope == "public" or self.busy < self.service.settings.waiting:
             return None
         started, request_id = time.perf_counter(), self.new_id()
-        response = self._failed(OverloadedError(TOO_MUCH, 1.0), request_id)
-        self._note(route, response.status_code, started, request_id, NOBODY)
-        told = [*response.raw_headers, (b"x-request-id", request_id.encode())]
+        self.metrics.refused.labels(OverloadedError.__name__).inc()
+        self._note(route, OverloadedError.http_status, started, request_id, NOBODY)
+        return self._too_much.replace(BLANK_ID.encode(), request_id.encode())
+
+    @functools.cached_property
+    def _too_much(self) -> bytes:
+        """A refusal with a blank in place of the request's id: it must cost next to nothing."""
+        response = of_error(OverloadedError(TOO_MUCH, 1.0), BLANK_ID)
+        told = [*response.raw_headers, (b"x-request-id", BLANK_ID.encode())]
         head = b"".join(b"%b: %b\r\n" % pair for pair in told)
         return STATUS_LINE[response.status_code] + head + b"\r\n" + bytes(response.body)
 

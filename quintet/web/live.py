@@ -33,7 +33,8 @@ from quintet.serve.index import Retriever
 from quintet.serve.recommender import Recommender
 from quintet.serve.trained import Trained
 from quintet.store import ItemUpsert
-from quintet.web.ranking import Ranker
+from quintet.web.people import person
+from quintet.web.ranking import Ranker, Wish
 
 Id = str | int
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -185,6 +186,10 @@ def _probe(live: Live) -> None:
         scores = trained.scorer.scores(histories) if len(rows) else np.zeros((0, 0))
         nobody = live.recommender.histories([None])
         unknown = trained.scorer.scores(nobody)
+        # the way of an answer, so that what has to be compiled is so before the first one
+        wish = Wish(1, exclude_seen=True, allowed_I=live.offered_I)
+        found = live.ranker.rank([person(trained, len(trained.users) - 1, ())], [wish])
+        live.ranker.parts(found, found.items_BC)
     except QuintetError:
         raise
     except Exception as error:

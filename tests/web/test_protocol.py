@@ -178,13 +178,18 @@ def test_one_too_many_is_refused_and_the_connection_goes_on(full, sent) -> None:
     answer, _ = exchange(full, sent * 2 + HEALTH)
     first, second, last = answer.split(b"HTTP/1.1 ")[1:]
     assert last.startswith(b"200")
+    ids = set()
     for one in (first, second):
         head, _, body = one.partition(b"\r\n\r\n")
         assert head.startswith(b"503 Service Unavailable\r\n")
         assert b"retry-after: 1" in head
         assert b"x-request-id: " in head
         assert b"content-length: %d" % len(body) in head
-        assert json.loads(body)["detail"] == "too much is asked at once; try again"
+        told = json.loads(body)
+        assert told["detail"] == "too much is asked at once; try again"
+        assert f"x-request-id: {told['request_id']}".encode() in head
+        ids.add(told["request_id"])
+    assert len(ids) == 2
 
 
 def test_who_closes_after_one_too_many_is_told_so_too(full) -> None:
