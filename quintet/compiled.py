@@ -17,7 +17,10 @@ _there = find_spec("numba") is not None
 
 
 class Compiled(Generic[Asked, Given]):
-    """A function that numba compiles when it is first called, once a machine; used as decorator."""
+    """A function that numba compiles when it is first called; used as decorator.
+
+    Every process compiles anew, in half a second: numba would keep what it made as pickles.
+    """
 
     def __init__(self, function: Callable[Asked, Given]) -> None:
         self.function = function
@@ -38,8 +41,5 @@ def can_compile() -> bool:
 def _compiled(function: Callable[Asked, Given]) -> Callable[Asked, Given]:
     import numba
 
-    try:
-        made: Callable[Asked, Given] = numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # no folder that may keep what was compiled
-        made = numba.njit(nogil=True)(function)
+    made: Callable[Asked, Given] = numba.njit(nogil=True)(function)
     return made
