@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "quintet recommend bundle alice bob --k 5 --reasons",
     "quintet recommend bundle alice --slate --scenario shop --format json",
+    'quintet recommend bundle alice --scenario search --query "coffee beans"',
+    "quintet recommend bundle alice --context page_item=i17 --context device=phone",
     "quintet recommend bundle --all --k 20 --out lists.parquet",
 )
 
@@ -36,6 +38,17 @@ def recommend(
     k: K = 10,
     scenario: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only items seen in this scenario.")
+    ] = None,
+    query: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Words searched for, where the log held queries."),
+    ] = None,
+    context: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="time (microseconds since 1970), device or page_item; may be repeated.",
+        ),
     ] = None,
     slate: Annotated[
         bool,
@@ -67,7 +80,8 @@ def recommend(
     if out is not None and out.suffix.lower() != ".parquet":
         raise typer.BadParameter(f"{out}: the file must end in .parquet", param_hint="--out")
     recommender = Recommender.load(bundle, device)
-    options: dict[str, Any] = {"scenario": scenario, "slate": slate, "reasons": reasons}
+    told = told_context(recommender, query, context or [])
+    options: dict[str, Any] = {"scenario": scenario, "slate": slate, "reasons": reasons, **told}
     asked = None if everyone else own_ids(recommender, users or read_ids(users_file))
     if asked is not None:
         note_unknown(recommender, asked)
@@ -78,6 +92,30 @@ def recommend(
     answers = recommender.recommend(asked or [], k, **options)
     rows = [as_row(one, reasons) for one in answers]
     emit(output, rows, table=grid("", _for_people(recommender, answers, rows)))
+
+
+def told_context(recommender: Recommender, query: str | None, context: list[str]) -> dict[str, Any]:
+    """Query and context as the recommender takes them; a warning where the model has no use for it.
+
+    Raises:
+        ConfigError: a part is not ``key=value``, or a time is no whole number.
+    """
+    from quintet.errors import ConfigError
+
+    told: dict[str, Any] = {}
+    for part in context:
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise ConfigError(f"--context {part!r}: write it as key=value, such as device=phone")
+        told[name.strip()] = value
+    if "page_item" in told:
+        told["page_item"] = own_ids(recommender, [told["page_item"]], of="items")[0]
+    turn = recommender.trained.model.turn
+    read = [] if turn is None else turn.request.fields
+    for name in [*(["query"] if query else []), *(set(told) - {"page_item"})]:
+        if name in ("query", "device", "time") and name not in read:
+            warn(f"{name} changes nothing: this model does not read it")
+    return {"query": query, "context": told or None}
 
 
 def read_ids(path: Path | None) -> list[str]:
@@ -101,10 +139,11 @@ def read_ids(path: Path | None) -> list[str]:
     return ids
 
 
-def own_ids(recommender: Recommender, typed: list[str]) -> list[Any]:
-    """What was typed, as the bundle's own ids where it knows them."""
-    rows = recommender.trained.users.rows(typed)
-    known = iter(recommender.trained.users.ids(rows[rows >= 0]))
+def own_ids(recommender: Recommender, typed: list[str], of: str = "users") -> list[Any]:
+    """What was typed, as the bundle's own ids of users or items where it knows them."""
+    vocabulary = getattr(recommender.trained, of)
+    rows = vocabulary.rows(typed)
+    known = iter(vocabulary.ids(rows[rows >= 0]))
     return [next(known) if row >= 0 else text for row, text in zip(rows, typed, strict=True)]
 
 

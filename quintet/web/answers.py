@@ -15,6 +15,8 @@ from quintet.errors import InvalidRequestError, UnknownIdError
 from quintet.nn.tasks.interaction import Interaction
 from quintet.serve.alike import nearest
 from quintet.serve.explain import explain
+from quintet.serve.scorer import scenarios_of
+from quintet.web.asked import asking
 from quintet.web.choosing import rows_of
 from quintet.web.lists import FALLBACKS, ListMaker, basis_of
 from quintet.web.live import Live
@@ -27,10 +29,12 @@ def score(lists: ListMaker, request: ScoreIn) -> dict[str, Any]:
     """Fused scores, and calibrated probabilities given that the item is the next event.
 
     Raises:
+        InvalidRequestError: the scenario is unknown.
         UnknownIdError: an item is not in the catalogue.
     """
     live = lists.holder.live
     one, gone = _person(lists, live, request.user_id, request.session_id)
+    one = asking(live, one, request)
     rows = rows_of(live, request.items)
     history = batch([one], len(live.trained.items))
     fused = live.trained.scorer.scores(history)[0, rows]
@@ -80,7 +84,7 @@ def _calibrated(live: Live, one: Person, rows: Ints) -> tuple[Floats, Floats]:
         for name, tensor in evidence.task_features("interaction", now).items()
     }
     raw = task.pair_scores(shared_ND, features, torch.from_numpy(rows), evidence.tables.joint_ID)
-    answer = trained.scorer.calibrated(raw, np.full(len(rows), -1, np.int64))
+    answer = trained.scorer.calibrated(raw, np.repeat(scenarios_of(now), len(rows)))
     return answer.value_N, answer.behaviour_NB
 
 

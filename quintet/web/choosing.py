@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from quintet.data.interactions import Floats, Mask
 from quintet.errors import InvalidRequestError, UnknownIdError
 from quintet.serve.asking import offered
+from quintet.serve.trained import Trained
 from quintet.web.live import Live
 from quintet.web.models import Filter, RecommendIn
 from quintet.web.people import Person
@@ -82,15 +83,25 @@ def _cached(live: Live, key: Any, make: Any, argument: Any) -> Mask:
 
 def _scenario(live: Live, name: str) -> Mask:
     trained = live.trained
-    names = trained.model.shape.scenarios
-    if name not in names:
-        raise InvalidRequestError(f"scenario: choose one of: {', '.join(names)}")
+    scenario_index(trained, name)
     mask_I = offered(trained, name)
     if name in trained.model.shape.offers:
         return mask_I
     new = trained.items.rows(list(live.upserts))
     mask_I[new[new >= len(live.base.items)]] = True  # nothing is known of where new ones belong
     return mask_I
+
+
+def scenario_index(trained: Trained, name: str) -> int:
+    """Place of a scenario.
+
+    Raises:
+        InvalidRequestError: it is unknown; lists what there is.
+    """
+    names = trained.model.shape.scenarios
+    if name not in names:
+        raise InvalidRequestError(f"scenario: choose one of: {', '.join(names)}")
+    return list(names).index(name)
 
 
 def _category(live: Live, name: str) -> Mask:

@@ -20,6 +20,7 @@ from quintet.serve.slate import mixed_slate
 from quintet.serve.slate.diversify import scaled
 from quintet.serve.slate.draw import plackett_luce
 from quintet.store import Owner
+from quintet.web.asked import asking
 from quintet.web.choosing import QUERY_WEIGHT, allowed, query_match, rows_of
 from quintet.web.experiments import Assigned, Experiments
 from quintet.web.known import Known
@@ -150,6 +151,7 @@ class ListMaker:
         one, gone = self.person(live, owner, request.user_id)
         if request.history is not None:
             one = replace(from_items(rows_of(live, request.history)), edits=one.edits)
+        one = asking(live, one, settings)
         basis = basis_of(live, one)
         fallback = gone or problem or FALLBACKS[basis]
         wish = self._wish(settings, live, one)

@@ -110,7 +110,19 @@ class Filter(Request):
     at_most: Finite | None = None
 
 
-class RecommendIn(Request):
+class AskedIn(Request):
+    """What a call may tell beside who asks; a state is turned towards it, as in training."""
+
+    scenario: TextId | None = None
+    query: Text | None = None
+    context: dict[str, str | int | Finite | bool | None] = Field(
+        default_factory=dict,
+        max_length=32,
+        description="`time` (microseconds), `device`, `page_item`, what rules read; never logged",
+    )
+
+
+class RecommendIn(AskedIn):
     """Who asks for what."""
 
     user_id: Id | None = None
@@ -119,13 +131,6 @@ class RecommendIn(Request):
         default=None, max_length=500, description="items met, oldest first, instead of what is kept"
     )
     k: K = 10
-    scenario: TextId | None = None
-    query: Text | None = None
-    context: dict[str, str | int | Finite | bool | None] = Field(
-        default_factory=dict,
-        max_length=32,
-        description="kept out of the logs; read by the `when` of rules",
-    )
     filters: list[Filter] = Field(default_factory=list, max_length=16)
     candidates: list[Id] | None = Field(default=None, min_length=1, max_length=MOST_ITEMS)
     exclude_seen: bool = True
@@ -181,7 +186,7 @@ class RecommendOut(Answer):
 # ---------------------------------------------------------------- score, similar, explain
 
 
-class ScoreIn(Request):
+class ScoreIn(AskedIn):
     """Pairs of one person and several items."""
 
     user_id: Id | None = None

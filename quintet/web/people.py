@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from quintet.data.interactions import Floats, Interactions, Ints
+from quintet.data.interactions import Floats, Interactions, Ints, Request
 from quintet.serve.trained import Trained
 from quintet.store import Event
 
@@ -28,7 +28,9 @@ class Person:
         scenario: [N] indices.
         value: [N] ratings; NaN where missing.
         edits: what the person said of the profile.
+        asked: [1, ...] what is asked of the model, by field (``web/asked.py``).
         state: what the model makes of the history, kept by the ranker once it is computed.
+        turned: the same person as asked in plain scenarios and on devices, kept likewise.
     """
 
     row: int
@@ -38,7 +40,9 @@ class Person:
     scenario: Ints
     value: Floats
     edits: Mapping[str, Any] = field(default_factory=dict)
+    asked: Request = field(default_factory=dict)
     state: dict[str, Floats] = field(default_factory=dict)
+    turned: dict[tuple[tuple[str, int], ...], Person] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.item)
@@ -89,8 +93,20 @@ def batch(people: Sequence[Person], n_items: int) -> Interactions:
         user=np.repeat(owner, length),
         n_items=n_items,
         owner=owner,
+        request=_requests(people),
         **columns,
     )
+
+
+def _requests(people: Sequence[Person]) -> Request | None:
+    """[B, ...] what is asked, -1 where one does not tell it; None where nobody tells anything."""
+    told = {name: value for one in people for name, value in one.asked.items()}
+    if not told:
+        return None
+    return {
+        name: np.concatenate([one.asked.get(name, np.full_like(like, -1)) for one in people])
+        for name, like in told.items()
+    }
 
 
 def _of_bundle(trained: Trained, row: int) -> dict[str, Any]:

@@ -33,6 +33,26 @@ def rules(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_search_beside_an_item_says_what_the_library_says(bundle, recommender) -> None:
+    user, page = recommender.trained.users.ids([3])[0], recommender.trained.items.ids([7])[0]
+    told = ("--scenario", "search", "--query", "green tea", "--context", f"page_item={page}")
+    rows = done("recommend", bundle, user, "--k", 4, *told, "--format", "json").json
+    context = {"page_item": page}
+    best = recommender.recommend([user], 4, scenario="search", query="green tea", context=context)
+    assert [row["score"] for row in rows] == pytest.approx([one.score for one in best], abs=1e-5)
+    assert [row["item_id"] for row in rows] == [one.item_id for one in best]
+
+
+def test_what_a_model_does_not_read_is_said(bundle, recommender) -> None:
+    user = recommender.trained.users.ids([3])[0]
+    run = done("recommend", bundle, user, "--context", "device=phone")
+    assert "device changes nothing" in run.err
+    for wrong, told in (("device", "key=value"), ("mood=good", "choose from")):
+        refused = quintet("recommend", bundle, user, "--context", wrong)
+        assert refused.code != 0
+        assert told in refused.err
+
+
 def test_a_session_and_a_basket_say_what_the_library_says(bundle, recommender) -> None:
     one, other = recommender.trained.items.ids([0, 1])
     rows = done("session", bundle, one, other, "--k", 4, "--format", "json").json

@@ -72,7 +72,7 @@ def exchange(server: Running, sent: bytes) -> tuple[bytes, float]:
 )
 def test_who_stops_sending_is_closed_on_deadline(limited, sent) -> None:
     answer, seconds = exchange(limited, sent)
-    assert seconds >= SOON / 2  # not at once; a loop's clock is rounded, so never to the millisecond
+    assert seconds >= SOON / 2  # not at once; to the millisecond no loop's clock is kept
     assert answer == b"" or answer.startswith(b"HTTP/1.1 408")
 
 
