@@ -29,12 +29,14 @@ class BehaviourRules:
         implies: by name, the behaviours that must have come before.
         polarity: by name; 1 where absent.
         horizon_days: by name, within which it counts as having followed.
+        weight: by name, how much a target that reached it counts in the ranking; 1 where absent.
     """
 
     names: Sequence[str]
     implies: Mapping[str, Sequence[str]] = field(default_factory=dict)
     polarity: Mapping[str, float] = field(default_factory=dict)
     horizon_days: Mapping[str, float] = field(default_factory=dict)
+    weight: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, names: Sequence[str], declared: Sequence[Behaviour]) -> BehaviourRules:
@@ -44,6 +46,7 @@ class BehaviourRules:
             {one.name: list(one.implies) for one in declared if one.implies},
             {one.name: one.polarity for one in declared if one.polarity != 1},
             {one.name: one.horizon_days for one in declared if one.horizon_days is not None},
+            {one.name: one.weight for one in declared if one.weight != 1},
         )
 
     @cached_property
@@ -134,6 +137,14 @@ class BehaviourRules:
         Where the log has no times, the whole later history counts.
         """
         return reached(events, self.closure, self.horizons(usual_days))
+
+    def weights(self, events: Interactions, usual_days: float) -> Floats | None:
+        """[E] the greatest weight of what each event reached; None where all weigh the same."""
+        weight_B = np.array([self.weight.get(name, 1.0) for name in self.names], np.float32)
+        if (weight_B == weight_B[:1]).all():
+            return None
+        weights: Floats = (self.reached(events, usual_days) * weight_B).max(1)
+        return weights
 
     def later_value(self, events: Interactions, usual_days: float) -> Floats:
         """[E] the first rating of the item at the event or within the horizon; NaN without one."""

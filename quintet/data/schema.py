@@ -51,7 +51,9 @@ class Behaviour(Config):
         name: as it stands in the log.
         polarity: 1 for liking, -1 for disliking, 0 for neither. What is not liked is no target of
             the ranking.
-        weight: how much an event of this kind counts where behaviours are added up.
+        weight: how much a target that reached this behaviour counts where the ranking is learned;
+            of several the greatest. With 1 for a buy and .1 for a view, a look that ended in a buy
+            tells as much as ten that did not.
         implies: behaviours that must have come before it, such as a click before a purchase: its
             chance is never above theirs.
         horizon_days: within which it counts as having followed; absent: that of the behaviours

@@ -232,6 +232,15 @@ def info_nce(query_ND: Tensor, key_ND: Tensor, temperature: float) -> Tensor:
     return (forward + backward) / 2
 
 
-def bayesian_personalised_ranking(positive_N: Tensor, negative_N: Tensor) -> Tensor:
-    """Pairwise logistic loss ``−log σ(s_positive − s_negative)`` (Rendle et al. 2009, BPR-Opt)."""
-    return F.softplus(negative_N - positive_N).mean()
+def bayesian_personalised_ranking(
+    positive_N: Tensor, negative_N: Tensor, weight_N: Tensor | None = None
+) -> Tensor:
+    """Pairwise logistic loss ``−log σ(s_positive − s_negative)``, weighted mean over the positions.
+
+    Source:
+        Rendle et al. 2009, BPR-Opt.
+    """
+    loss_N = F.softplus(negative_N - positive_N)
+    if weight_N is None:
+        return loss_N.mean()
+    return (loss_N * weight_N).sum() / weight_N.sum().clamp_min(1e-9)

@@ -32,6 +32,7 @@ class DataShape:
         implies: by behaviour, those that must have come before it.
         polarity: by behaviour, where it is not 1.
         horizon_days: by behaviour, where it has one of its own.
+        weight: by behaviour, how much it counts in the ranking, where it is not 1.
         worth: by behaviour, what one event is worth: a number or a column of the items.
         offers: by scenario, what it can show (see ``data/schema.py``).
         devices: names of the kinds of devices.
@@ -50,6 +51,7 @@ class DataShape:
     implies: dict[str, list[str]] = field(default_factory=dict)
     polarity: dict[str, float] = field(default_factory=dict)
     horizon_days: dict[str, float] = field(default_factory=dict)
+    weight: dict[str, float] = field(default_factory=dict)
     worth: dict[str, float | str] = field(default_factory=dict)
     offers: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     devices: list[str] = field(default_factory=list)
@@ -59,7 +61,8 @@ class DataShape:
     @property
     def rules(self) -> BehaviourRules:
         """How the behaviours hang together."""
-        return BehaviourRules(self.behaviours, self.implies, self.polarity, self.horizon_days)
+        own = (self.implies, self.polarity, self.horizon_days, self.weight)
+        return BehaviourRules(self.behaviours, *own)
 
     @property
     def n_levels(self) -> int:
@@ -97,6 +100,7 @@ def describe(
         implies={name: list(others) for name, others in rules.implies.items()},
         polarity=dict(rules.polarity),
         horizon_days=dict(rules.horizon_days),
+        weight=dict(rules.weight),
         worth={one.name: one.value for one in schema.behaviours if one.value is not None},
         offers={one.name: dict(one.offers) for one in schema.scenarios if one.offers},
         devices=list(devices),

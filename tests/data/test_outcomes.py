@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -170,6 +172,25 @@ def test_episodes_open_with_a_look() -> None:
     sums = RULES.episode_sums(events, RULES.newly_shown(events))
     assert sums[0].tolist() == sums[1].tolist() == [1, 1, 0, 0]
     assert sums[3].tolist() == sums[4].tolist() == [1, 1, 1, 0]
+
+
+def test_a_target_weighs_as_the_weightiest_that_it_reached() -> None:
+    events = log(
+        [
+            (0, 1, VIEW, 0),  # ends in a purchase
+            (0, 1, CART, 1),
+            (0, 1, BUY, 2),
+            (0, 2, VIEW, 3),
+            (0, 3, VIEW, 4),  # its purchase comes too late
+            (0, 3, BUY, 90),
+        ]
+    )
+    rules = replace(RULES, weight={"view": 0.5, "cart": 0.25, "buy": 3.0})
+    weights = rules.weights(events, 30.0)
+    assert weights is not None
+    assert weights.tolist() == [3, 3, 3, 0.5, 0.5, 3]
+    assert RULES.weights(events, 30.0) is None
+    assert replace(RULES, weight=dict.fromkeys(NAMES, 2.0)).weights(events, 30.0) is None
 
 
 def test_without_implications_every_event_is_an_episode() -> None:

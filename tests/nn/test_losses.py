@@ -211,5 +211,10 @@ def test_bayesian_personalised_ranking() -> None:
     expected = (-math.log(3 / 4) - math.log(1 / 2)) / 2
     loss = bayesian_personalised_ranking(positive, negative)
     assert loss.item() == pytest.approx(expected, abs=1e-6)
+    weighted = bayesian_personalised_ranking(positive, negative, torch.tensor([3.0, 1.0]))
+    expected = (-3 * math.log(3 / 4) - math.log(1 / 2)) / 4
+    assert weighted.item() == pytest.approx(expected, abs=1e-6)
+    nothing = bayesian_personalised_ranking(positive, negative, torch.zeros(2))
+    assert nothing.item() == 0
     far = bayesian_personalised_ranking(torch.tensor([-500.0]), torch.tensor([500.0]))
     assert far.item() == pytest.approx(1000)
