@@ -47,6 +47,8 @@ class ModelConfig(Config):
     backbone_settings: dict[str, Any] = Field(default_factory=dict)
     tower_settings: dict[TowerName, dict[str, Any]] = Field(default_factory=dict)
     towers: tuple[TowerName, ...] = ("identity", "content")
+    #: tasks that read histories by a tower of their own: what serves ranking would not serve them
+    own_towers: tuple[str, ...] = ("strategy",)
     modalities: tuple[str, ...] = ()
     modality_settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     modality_dropout: float = tunable(
@@ -98,7 +100,7 @@ class States:
     Attributes:
         hidden: [B, D] by tower, as the request turns them.
         shared_BD: [B, D] of all towers, before any request.
-        by_task: [B, D] what each task reads of it, where the request turns it.
+        by_task: [B, D] what each task reads, where the request turns it or its tower is its own.
     """
 
     hidden: dict[str, Tensor]
@@ -106,7 +108,7 @@ class States:
     by_task: dict[str, Tensor] = field(default_factory=dict)
 
     def of(self, task: str) -> Tensor:
-        """[B, D] the shared state as a task reads it."""
+        """[B, D] the state that a task reads."""
         return self.by_task.get(task, self.shared_BD)
 
 
@@ -144,7 +146,7 @@ class QuintetModel(nn.Module):
         self.item_encoder = item_encoder
         self.user_encoder = user_encoder
         D = config.width
-        self.tower_names: list[str] = [
+        self.tower_names: list[TowerName] = [
             n for n in config.towers if n == "identity" or item_encoder is not None
         ]
         self.embedding_ID = nn.Parameter(torch.randn(shape.n_items, D) * D**-0.5)
@@ -156,11 +158,14 @@ class QuintetModel(nn.Module):
         self.towers = nn.ModuleDict(
             {name: self._tower(name) for name in config.towers if name in self.tower_names}
         )
+        own = [TASKS.get(name).name for name in config.own_towers if name not in config.off]
+        self.own_towers = nn.ModuleDict({name: self._tower(self.tower_names[0]) for name in own})
         self.shared = nn.Sequential(
             nn.Linear(D * len(self.tower_names), D), nn.GELU(), nn.LayerNorm(D)
         )
         fields = usable_fields(shape, config.context)
-        self.turn = None if not fields else Turn(shape, config, self.tower_names, fields)
+        own_names = list(self.own_towers)
+        self.turn = None if not fields else Turn(shape, config, self.tower_names, own_names, fields)
         self.tasks = nn.ModuleDict(
             {
                 name: part(shape, D, build(part.Config, config.tasks.get(name, {}), name))
@@ -255,6 +260,21 @@ class QuintetModel(nn.Module):
             for name, tower in self.towers.items()
         }
 
+    def own_states(
+        self,
+        batch: SequenceBatch,
+        tables: ItemTables,
+        user_BD: Tensor | None,
+        row_N: Tensor,
+        seen_N: Tensor,
+    ) -> dict[str, Tensor]:
+        """[N, D] states of the towers that tasks have for themselves, over the first's items."""
+        name = self.tower_names[0]
+        return {
+            task: tower(batch, self._event_items(name, tables), user_BD, row_N, seen_N)
+            for task, tower in self.own_towers.items()
+        }
+
     def _event_items(self, tower: str, tables: ItemTables) -> EventItems:
         """The vectors that a tower reads events by; in training, some identities are dropped."""
         items = tables.items[tower]
@@ -278,19 +298,25 @@ class QuintetModel(nn.Module):
         tables: ItemTables,
         user_inputs: Inputs | None,
         request: Tensors | None = None,
+        own: bool = True,
     ) -> States:
-        """States after the newest event of every window, turned to what is asked."""
+        """States after the newest event of every window, turned to what is asked.
+
+        Without ``own`` the tasks that have a tower of their own have no state.
+        """
         user_BD = self.user_vectors(user_inputs, batch.user_B)
         rows = torch.arange(len(batch.length_B), device=batch.length_B.device)
-        hidden = self.hidden(batch, tables, user_BD, rows, batch.length_B)
-        return self._turned(hidden, request)
+        known = (batch, tables, user_BD, rows, batch.length_B)
+        return self._turned(self.hidden(*known), self.own_states(*known) if own else {}, request)
 
-    def _turned(self, hidden: dict[str, Tensor], request: Tensors | None) -> States:
+    def _turned(
+        self, hidden: dict[str, Tensor], own: dict[str, Tensor], request: Tensors | None
+    ) -> States:
         """The states that tasks read, given the towers' plain ones."""
         shared = self.shared(torch.cat(list(hidden.values()), dim=-1))
         if self.turn is None:
-            return States(hidden, shared)
-        return States(*self.turn(hidden, shared, request))
+            return States(hidden, shared, own)
+        return States(*self.turn(hidden, shared, own, request))
 
     # ------------------------------------------------------------------ training
 
@@ -324,8 +350,8 @@ class QuintetModel(nn.Module):
         withheld_B = withheld_B < self.config.attribute_dropout
         if user_BD is not None:
             user_BD = torch.where(withheld_B[:, None], torch.zeros_like(user_BD), user_BD)
-        hidden = self.hidden(batch.without_last(), tables, user_BD, row_N, column_N)
-        states = self._turned(hidden, request)
+        known = (batch.without_last(), tables, user_BD, row_N, column_N)
+        states = self._turned(self.hidden(*known), self.own_states(*known), request)
         step = Step(
             hidden=states.hidden,
             shared_ND=states.shared_BD,

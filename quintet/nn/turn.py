@@ -28,18 +28,26 @@ class Turn(nn.Module):
         shape: of the data set.
         config: of the model.
         towers: names of the towers.
+        own: tasks that have a tower of their own.
         fields: of the request that are read.
     """
 
     def __init__(
-        self, shape: DataShape, config: ModelConfig, towers: Sequence[str], fields: Sequence[str]
+        self,
+        shape: DataShape,
+        config: ModelConfig,
+        towers: Sequence[str],
+        own: Sequence[str],
+        fields: Sequence[str],
     ) -> None:
         super().__init__()
         self.request = RequestEncoder(config.width, shape, fields, config.context_dropout)
-        self.others = [name for name in TASKS.names() if name not in (*ORDERING, *config.off)]
+        apart = (*ORDERING, *config.off, *own)
+        self.others = [name for name in TASKS.names() if name not in apart]
         part = EXPERTS.get(config.experts)
         settings = build(part.Config, config.expert_settings, "expert_settings")
-        readers = {**{name: ["ranking"] for name in towers}, "shared": self.others}
+        readers = {name: ["ranking"] for name in towers} | {name: [name] for name in own}
+        readers["shared"] = self.others
         self.experts = nn.ModuleDict(
             {
                 name: part(config.width, read, len(shape.scenarios), settings)
@@ -52,6 +60,7 @@ class Turn(nn.Module):
         self,
         hidden: Mapping[str, Tensor],
         shared_ND: Tensor,
+        own: Mapping[str, Tensor],
         request: Mapping[str, Tensor] | None,
     ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
         """By tower, shared, and by task: all [N, D].
@@ -59,6 +68,7 @@ class Turn(nn.Module):
         Args:
             hidden: [N, D] by tower.
             shared_ND: of all towers.
+            own: [N, D] by task that has a tower of its own.
             request: [N, ...] by field; what is absent is unknown.
         """
         told = self.request.told(request, len(shared_ND))
@@ -71,4 +81,6 @@ class Turn(nn.Module):
             for name, state_ND in hidden.items()
         }
         by_task = self.experts["shared"](shared_ND, request_ND, scenario_N) if self.others else {}
+        for name, state_ND in own.items():
+            by_task |= self.experts[name](state_ND, request_ND, scenario_N)
         return turned, shared_ND, by_task

@@ -171,8 +171,13 @@ class EvidenceBuilder:
     # ------------------------------------------------------------------ states
 
     @torch.no_grad()
-    def states(self, moments: Moments) -> States:
-        """States of the model at the given moments; equal alone and in any batch."""
+    def states(self, moments: Moments, *, own: bool = True) -> States:
+        """States of the model at the given moments; equal alone and in any batch.
+
+        Args:
+            moments: of histories.
+            own: whether tasks that have a tower of their own are asked; ranking has no need of it.
+        """
         windows = newest_windows(moments, self.model.config.longest)
         gaps = gap_buckets(moments.events)
         order = np.argsort(windows.stop - windows.start, kind="stable")
@@ -181,9 +186,9 @@ class EvidenceBuilder:
             index = order[start : start + HISTORIES_PER_BLOCK]
             batch = collate(moments.events, windows.take(index), gaps).to(self.device)
             request = None if moments.request is None else self._asked(moments.request, index)
-            parts.append(self.model.states(batch, self.tables, self.user_inputs, request))
+            parts.append(self.model.states(batch, self.tables, self.user_inputs, request, own))
         back = torch.from_numpy(np.argsort(order, kind="stable"))
-        hidden = {
+        hidden: dict[str, Tensor] = {
             name: torch.cat([part.hidden[name] for part in parts])[back]
             for name in self.model.tower_names
         }
@@ -242,7 +247,7 @@ class EvidenceBuilder:
     @torch.no_grad()
     def queries(self, histories: Interactions, states: States | None = None) -> dict[str, Tensor]:
         """[B, X] the history side of every kind of evidence in :attr:`linear`."""
-        states = self.states(Moments.newest(histories)) if states is None else states
+        states = self.states(Moments.newest(histories), own=False) if states is None else states
         queries = {}
         for name, side in self.linear.items():
             if name in self.towers:

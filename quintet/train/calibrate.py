@@ -48,9 +48,10 @@ def fitted_calibration(
 
 @torch.no_grad()
 def calibrate_strategy(evidence: EvidenceBuilder, split: Split, rows: Ints) -> None:
-    """Say of the strategy task how far to trust it; the same held-out events, in place.
+    """Fit what the strategy task says later than it learned, in place, on held-out events.
 
-    With too few of them nothing is changed.
+    Those that gates were fitted on will do too: gates read nothing of it. With too few of them
+    nothing is changed.
     """
     if "strategy" not in evidence.model.tasks:
         return

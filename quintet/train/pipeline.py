@@ -161,7 +161,7 @@ def train(
         count_I = whole.events.item_counts().astype(np.float32)
         evidence = EvidenceBuilder(model, memories, data.item_inputs, data.user_inputs, count_I)
     calibration = fitted_calibration(evidence, fusion, split, calibrate)
-    calibrate_strategy(evidence, split, calibrate)
+    calibrate_strategy(evidence, split, np.concatenate([fuse, calibrate]))
     hand_back()
     run = {
         "dataset": encoded.name,

@@ -14,6 +14,7 @@ from quintet.data.batch import SequenceBatch, Windows, collate, newest_windows
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Interactions
 from quintet.data.states import Moments
+from quintet.errors import ConfigError
 from quintet.nn.backbones.base import BACKBONES
 from quintet.nn.model import ItemTables, QuintetModel, States
 from quintet.train.prepare import TrainingTables, cooccurrence_vectors
@@ -128,6 +129,10 @@ def test_alone_equals_in_a_batch(backbone: str) -> None:
         for name, hidden in alone.hidden.items():
             torch.testing.assert_close(hidden[0], together.hidden[name][user], rtol=0, atol=1e-5)
         torch.testing.assert_close(alone.shared_BD[0], together.shared_BD[user], rtol=0, atol=1e-5)
+        for name in network.tasks:
+            torch.testing.assert_close(
+                alone.of(name)[0], together.of(name)[user], rtol=0, atol=1e-5
+            )
 
 
 def test_an_empty_history_has_a_state(model: QuintetModel) -> None:
@@ -241,11 +246,12 @@ def test_a_state_never_sees_the_event_that_it_predicts(backbone: str) -> None:
     time_BL[0, -1] += 10**12
     seen_N = torch.arange(batch.item_BL.shape[1] + 1)
     with torch.no_grad():
-        read = encoded(network)
+        rest = (encoded(network), None, torch.zeros_like(seen_N), seen_N)
         before, after = (
-            network.hidden(b, read, None, torch.zeros_like(seen_N), seen_N)
+            network.hidden(b, *rest) | network.own_states(b, *rest)
             for b in (batch, replace(batch, item_BL=item_BL, time_BL=time_BL))
         )
+    assert {"identity", "content", "strategy"} == set(before)
     for name in before:
         torch.testing.assert_close(before[name][:-1], after[name][:-1], rtol=0, atol=0)
         assert not torch.allclose(before[name][-1], after[name][-1])
@@ -267,6 +273,28 @@ def test_one_that_looks_both_ways_trains_on_some_states_of_a_window() -> None:
     assert supervises.sum() > len(supervises)
     assert (counts[supervises] > 0).all()
     assert (counts[~supervises] == 0).all()
+
+
+def test_a_task_with_a_tower_of_its_own_leaves_the_others_towers_alone() -> None:
+    windows = Windows(EVENTS.offsets[1:2], EVENTS.offsets[1:2] + 8, np.array([1]))
+    for own, moved in ((["strategy"], False), ([], True)):
+        network = perturbed(model_of(DATA, own_towers=own)).train()
+        torch.manual_seed(0)
+        losses_at(network, prepared(DATA, network), windows)["strategy"].backward()
+        for part in (network.towers, network.shared):
+            gradients = [one.grad for one in part.parameters()]
+            assert any(one is not None and bool(one.any()) for one in gradients) == moved
+        assert set(network.own_towers) == set(own)
+
+
+def test_a_tower_of_its_own_is_asked_only_where_its_task_is(model: QuintetModel) -> None:
+    batch = newest(model, EVENTS)
+    states = [model.eval().states(batch, encoded(model), None, own=own) for own in (True, False)]
+    torch.testing.assert_close(states[0].hidden, states[1].hidden)
+    assert set(states[0].by_task) - set(states[1].by_task) == {"strategy"}
+    assert not model_of(DATA, off=["strategy"]).own_towers
+    with pytest.raises(ConfigError, match="unknown task 'poetry'"):
+        model_of(DATA, own_towers=["poetry"])
 
 
 def test_switched_off_tasks_are_not_built() -> None:

@@ -52,8 +52,29 @@ def test_a_correction_learned_by_heart_is_not_trusted(task: Strategy) -> None:
 
 def test_what_is_right_keeps_its_trust(task: Strategy) -> None:
     states, features = told(2)
-    task.calibrate(states, features, drawn(task.logits(states, features).detach()))
-    assert task.trust_2.tolist() == pytest.approx([1.0, 1.0], abs=0.15)
+    right = task.logits(states, features).detach()
+    task.calibrate(states, features, drawn(right))
+    fitted = task.logits(states, features).detach()
+    assert (fitted.softmax(-1) - right.softmax(-1)).abs().mean() < 0.02
+    assert task.trust_2.tolist() == pytest.approx([1.0, 1.0], abs=0.2)
+
+
+def test_what_has_moved_since_is_told_by_the_counts(task: Strategy) -> None:
+    """Later, one strategy is rarer, and follows on the person's own longest habit."""
+    states, features = told(4)
+    later = features["log_frequency"][:, 0] * torch.tensor([1.0, 2.0, 1.0, 1.0, 1.0])
+    later = later - torch.tensor([1.5, 0.0, 0.0, 0.0, 0.0])
+    before = F.cross_entropy(task.logits(states, features), drawn(later))
+    task.calibrate(states, features, drawn(later))
+    fresh_states, fresh = told(5)
+    right = fresh["log_frequency"][:, 0] * torch.tensor([1.0, 2.0, 1.0, 1.0, 1.0])
+    right = right - torch.tensor([1.5, 0.0, 0.0, 0.0, 0.0])
+    label = drawn(right)
+    least = F.cross_entropy(right, label)
+    loss = F.cross_entropy(task.logits(fresh_states, fresh), label)
+    assert loss < least + 0.1 * (before - least)
+    # a column that never varied says nothing, whatever it comes to be
+    assert not task.later_FA[len(DECAYS) * A :].any()
 
 
 def test_weights_from_before_anything_was_fitted_are_as_new(task: Strategy) -> None:
@@ -61,4 +82,5 @@ def test_weights_from_before_anything_was_fitted_are_as_new(task: Strategy) -> N
     loaded = Strategy(task.shape, WIDTH)
     loaded.load_state_dict(state)
     assert loaded.trust_2.tolist() == [1.0, 1.0]
+    assert not loaded.later_FA.any()
     assert not loaded.lifts(np.full(A, 1 / A), {"view": 1.0}).any()

@@ -1,8 +1,9 @@
 """Strategy, p(a | h_u, f_i): what the person is about to do, before the item is known.
 
 ``f_i`` is the item on the page (the last one met), never the target. The network corrects a counted
-answer: the person's own smoothed frequency of each strategy. How far either is to be trusted is
-fitted on held-out events, because the epoch that ranks best may know the strategies by heart.
+answer: the person's own smoothed frequency of each strategy. How far either is to be trusted, and
+what the counts say beyond them, is fitted on held-out events: they are later than what was learned
+from, and catalogues, trends and people have moved on since.
 """
 
 from __future__ import annotations
@@ -29,9 +30,22 @@ DECAYS = (1.0, 0.9, 0.6)
 SMOOTHING = 2.0
 #: weight of the squared distance of either trust from 1, beside the summed log loss
 TRUST_PRIOR = 5.0
+#: weight of the squared weights of what is counted (standardised), likewise
+LATER_PRIOR = 50.0
+#: a column that hardly varies among the held-out events is not stretched to more than its tenfold
+LEAST_SPREAD = 0.1
 TINY = 1e-6
 #: fitted on held-out events after training
-FITTED = ("trust_2", "lift_A", "lift_by_share", "lift_by_worth", "usual_A", "reached_AB")
+FITTED = (
+    "trust_2",
+    "later_FA",
+    "later_A",
+    "lift_A",
+    "lift_by_share",
+    "lift_by_worth",
+    "usual_A",
+    "reached_AB",
+)
 
 
 class Strategy(Task):
@@ -42,12 +56,14 @@ class Strategy(Task):
     class Config(Task.Config):
         """Settings of the strategy task."""
 
-        weight: float = tunable(0.2, low=0.01, high=2, log=True, description="λ of its loss")
+        weight: float = tunable(2.0, low=0.01, high=5, log=True, description="λ of its loss")
         labels: StrategyConfig = StrategyConfig()
 
     config: Config
     prior_A: Tensor
     trust_2: Tensor
+    later_FA: Tensor
+    later_A: Tensor
     lift_A: Tensor
     lift_by_share: Tensor
     lift_by_worth: Tensor
@@ -60,9 +76,12 @@ class Strategy(Task):
         spent = [i for i, name in enumerate(shape.behaviours) if name in shape.worth]
         self.labeller = StrategyLabeller(self.config.labels, shape.rules, spent)
         self.counted = torch.nn.Parameter(torch.tensor([1.0] + [0.0] * (len(DECAYS) - 1)))
-        self.correct = zero_last(mlp(width + n * (len(DECAYS) + 1) + 1, width, n))
+        n_counted = n * (len(DECAYS) + 1) + 1
+        self.correct = zero_last(mlp(width + n_counted, width, n))
         self.register_buffer("prior_A", torch.full((n,), 1.0 / n))
         self.register_buffer("trust_2", torch.ones(2))
+        self.register_buffer("later_FA", torch.zeros(n_counted, n))
+        self.register_buffer("later_A", torch.zeros(n))
         # what a fused score should be raised by for the strategy that an item serves: see `lifts`
         self.register_buffer("lift_A", torch.zeros(n))
         self.register_buffer("lift_by_share", torch.zeros(()))
@@ -102,7 +121,8 @@ class Strategy(Task):
 
     def logits(self, shared_ND: Tensor, features: Tensors) -> Tensor:
         """[N, 5] log probabilities of the strategies, calibrated but not normalised."""
-        return _trusted(self.trust_2, *self._parts(shared_ND, features))
+        parts = self._parts(shared_ND, features)
+        return _trusted(self.trust_2, *parts) + _counts(features) @ self.later_FA + self.later_A
 
     def loss(self, step: Step, features: Tensors, labels: Tensors) -> Tensor:
         """See :meth:`Task.loss`."""
@@ -113,6 +133,9 @@ class Strategy(Task):
     def calibrate(self, shared_ND: Tensor, features: Tensors, label_N: Tensor) -> None:
         """Fit on held-out events how far the counted answer and its correction are trusted.
 
+        And what the counts say beyond them: a multinomial logistic regression on what is counted,
+        drawn towards nothing.
+
         Args:
             shared_ND: states just before N held-out events.
             features: of :meth:`features` there.
@@ -120,18 +143,29 @@ class Strategy(Task):
         """
         with torch.no_grad():
             parts = self._parts(shared_ND, features)
+        counts_NF = _counts(features)
+        mean_F, spread_F = counts_NF.mean(0), counts_NF.std(0).clamp_min(LEAST_SPREAD)
+        counts_NF = (counts_NF - mean_F) / spread_F
         trust_2 = torch.ones_like(self.trust_2, requires_grad=True)
-        optimizer = torch.optim.LBFGS([trust_2], max_iter=50, line_search_fn="strong_wolfe")
+        weight_FA = torch.zeros_like(self.later_FA, requires_grad=True)
+        bias_A = torch.zeros_like(self.later_A, requires_grad=True)
+        free = [trust_2, weight_FA, bias_A]
+        optimizer = torch.optim.LBFGS(free, max_iter=100, line_search_fn="strong_wolfe")
 
         def closure() -> Tensor:
             optimizer.zero_grad()
-            misses = F.cross_entropy(_trusted(trust_2, *parts), label_N, reduction="sum")
-            loss = misses + TRUST_PRIOR * (trust_2 - 1).square().sum()
+            logit_NA = _trusted(trust_2, *parts) + counts_NF @ weight_FA + bias_A
+            misses = F.cross_entropy(logit_NA, label_N, reduction="sum")
+            moved = TRUST_PRIOR * ((trust_2 - 1).square().sum() + bias_A.square().sum())
+            loss = misses + moved + LATER_PRIOR * weight_FA.square().sum()
             loss.backward()  # type: ignore[no-untyped-call]
             return loss
 
         optimizer.step(closure)  # type: ignore[no-untyped-call]
-        self.trust_2.copy_(trust_2.detach())
+        with torch.no_grad():
+            self.trust_2.copy_(trust_2)
+            self.later_FA.copy_(weight_FA / spread_F[:, None])
+            self.later_A.copy_(bias_A - mean_F @ self.later_FA)
 
     def lifts(self, share_A: Floats, worth: Mapping[str, float] | None = None) -> Floats:
         """[A] what to add to the fused score of items that serve each strategy.
@@ -159,10 +193,13 @@ class Strategy(Task):
 
     def _parts(self, shared_ND: Tensor, features: Tensors) -> tuple[Tensor, Tensor]:
         """[N, 5] what was counted, and the network's correction of it."""
-        log_frequency_NHA, context = features["log_frequency"], features["context"]
-        counted_NA = (log_frequency_NHA * self.counted[None, :, None]).sum(1)
-        inputs = torch.cat([shared_ND, log_frequency_NHA.flatten(1), context], dim=1)
-        return counted_NA, self.correct(inputs)
+        counted_NA = (features["log_frequency"] * self.counted[None, :, None]).sum(1)
+        return counted_NA, self.correct(torch.cat([shared_ND, _counts(features)], dim=1))
+
+
+def _counts(features: Tensors) -> Tensor:
+    """[N, F] all that is counted of a person."""
+    return torch.cat([features["log_frequency"].flatten(1), features["context"]], dim=1)
 
 
 def _trusted(trust_2: Tensor, counted_NA: Tensor, correction_NA: Tensor) -> Tensor:
