@@ -10,6 +10,8 @@ DATA is ``market`` (six scenarios, five behaviours), or a folder with one folder
 holding ``train.txt`` and ``test.txt`` of ``user item ...`` lines with users in common (no times;
 the last training line of a user is the validation). On the market a scenario is then made new: of
 its training events one in a hundred is kept, for the one checkpoint and for its own model alike.
+With ``--leave-out`` every scenario is left out once: a checkpoint that learned from no event of it
+is set against the scenario's own model, and against a random order of what it offers.
 """
 
 from __future__ import annotations
@@ -86,6 +88,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=600, help="of the market; of a folder, most")
     parser.add_argument("--items", type=int, default=500, help="of the market")
     parser.add_argument("--new", nargs="*", default=["video"], help="scenarios to make new")
+    parser.add_argument("--leave-out", action="store_true", help="each scenario once")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--trials", type=int, default=len(TRIALS))
     parser.add_argument("--experts", help="kind of experts; the default if absent")
@@ -94,7 +97,7 @@ def main() -> None:
     arguments = parser.parse_args()
     started, console = time.perf_counter(), Console(width=110)
     case = opened(arguments, lambda text: console.print(f"{time.strftime('%H:%M:%S')} {text}"))
-    results = compare(case, arguments.experts)
+    results = compare(case, arguments.experts, arguments.leave_out)
     if arguments.data == "market":
         results["new"] = {name: made_new(case, name, arguments.experts) for name in arguments.new}
     asked = [Path(one).name if one == arguments.data else one for one in sys.argv[1:]]
@@ -131,18 +134,21 @@ def opened(arguments: argparse.Namespace, say: Callable[[str], None]) -> Case:
     return Case(encoded, split, arguments.epochs, arguments.trials, arguments.seed, say)
 
 
-def compare(case: Case, experts: str | None) -> dict[str, Any]:
+def compare(case: Case, experts: str | None, leave_out: bool = False) -> dict[str, Any]:
     """The one checkpoint against a model a scenario."""
     settings = {} if experts is None else {"model": {"experts": experts}}
     one = best(case, "all scenarios", settings)
-    rows, owns = {}, []
+    rows, left, owns = {}, {}, []
     for index, name in enumerate(case.encoded.scenarios):
         own = best(alone(case, index), name)
         owns.append(own)
         rows[name] = versus(case, index, one, own)
+        if leave_out:
+            left[name] = never_met(case, index, one.settings, own)
     gains = [row["paired"]["relative"] for row in rows.values()]
     return {
         "scenarios": rows,
+        "left out": left,
         "better_in": sum(row["paired"]["low"] > 0 for row in rows.values()),
         "higher_in": sum(row["paired"]["difference"] > 0 for row in rows.values()),
         "mean_gain": float(np.mean(gains)),
@@ -161,10 +167,15 @@ def compare(case: Case, experts: str | None) -> dict[str, Any]:
 def versus(case: Case, scenario: int, one: Best, own: Best) -> dict[str, Any]:
     """Both models on the test targets of a scenario."""
     ours, theirs = ndcg_by_user(case, one, scenario), ndcg_by_user(case, own, scenario)
+    return compared(ours, theirs, case.seed)
+
+
+def compared(ours: np.ndarray, theirs: np.ndarray, seed: int) -> dict[str, Any]:
+    """Means with intervals, and the paired difference."""
     return {
         "one": vars(bootstrap_mean(ours)),
         "own": vars(bootstrap_mean(theirs)),
-        "paired": vars(paired_bootstrap(ours, theirs, case.seed)),
+        "paired": vars(paired_bootstrap(ours, theirs, seed)),
     }
 
 
@@ -178,6 +189,19 @@ def made_new(case: Case, name: str, experts: str | None) -> dict[str, Any]:
     one = best(fewer, f"all, {name} new", settings)
     own = best(alone(fewer, place), f"{name} new")
     return versus(fewer, place, one, own) | {"events": int((gone & kept).sum())}
+
+
+def never_met(case: Case, place: int, settings: dict[str, Any], own: Best) -> dict[str, Any]:
+    """A checkpoint that learned from no event of a scenario, against the scenario's own model."""
+    name = case.encoded.scenarios[place]
+    told_E = case.encoded.events.scenario == place
+    rest = only(case, ~told_E | (case.split.part == Part.TEST))
+    without = best(replace(rest, trials=1), f"all but {name}", settings)
+    n_offered = int(offered(without.trained, name).sum())
+    # expected of one item that stands at any of the places alike
+    gain = float((1 / np.log2(np.arange(2, 2 + min(K, n_offered)))).sum()) / max(n_offered, 1)
+    ours, theirs = ndcg_by_user(rest, without, place), ndcg_by_user(case, own, place)
+    return compared(ours, theirs, case.seed) | {"random order": gain}
 
 
 def only(case: Case, keep_E: np.ndarray) -> Case:
@@ -253,6 +277,7 @@ def draw_plot(results: dict[str, Any], path: Path) -> None:
 
     rows = dict(results["scenarios"])
     rows |= {f"{name}, new": row for name, row in results.get("new", {}).items()}
+    rows |= {f"{name}, left out": row for name, row in results["left out"].items()}
     figure = Figure(figsize=(6.4, 0.4 * len(rows) + 1.2), layout="constrained")
     axes = figure.subplots()
     for place, (_, row) in enumerate(rows.items()):
@@ -274,6 +299,7 @@ def show(console: Console, results: dict[str, Any]) -> None:
     rows: Sequence[tuple[str, Any]] = [
         *results["scenarios"].items(),
         *((f"{name}, new", row) for name, row in results.get("new", {}).items()),
+        *((f"{name}, left out", row) for name, row in results["left out"].items()),
     ]
     for name, row in rows:
         pair = row["paired"]
