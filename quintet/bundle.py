@@ -37,8 +37,8 @@ from safetensors.numpy import save as save_arrays
 from quintet.errors import BundleError, CorruptBundleError, SchemaVersionError
 from quintet.files import usual_folder_mode
 
-SCHEMA_VERSION = 2
-OLDEST_READABLE = 2
+SCHEMA_VERSION = 3
+OLDEST_READABLE = 3
 MANIFEST = "manifest.json"
 
 Arrays = dict[str, NDArray[Any]]

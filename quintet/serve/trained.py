@@ -175,9 +175,7 @@ class Trained:
         shape = DataShape(**run["shape"])
         items, item_table = _without_ids(files.tables["items"])
         users, user_table = _without_ids(files.tables["users"])
-        # bundles from before there were any do not speak of them
-        settings = {"own_towers": [], **run["model"]}
-        config = build(ModelConfig, settings, "run.json: model")
+        config = build(ModelConfig, run["model"], "run.json: model")
         metas = run["features"]
         encoders = {
             name: ContentEncoder.restored(

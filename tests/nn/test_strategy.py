@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from quintet.data.strategies import STRATEGIES
-from quintet.nn.tasks.strategy import DECAYS, FITTED, Strategy
+from quintet.nn.tasks.strategy import DECAYS, Strategy
 
 from .worlds import SMALL, model_of, tables
 
@@ -75,12 +74,3 @@ def test_what_has_moved_since_is_told_by_the_counts(task: Strategy) -> None:
     assert loss < least + 0.1 * (before - least)
     # a column that never varied says nothing, whatever it comes to be
     assert not task.later_FA[len(DECAYS) * A :].any()
-
-
-def test_weights_from_before_anything_was_fitted_are_as_new(task: Strategy) -> None:
-    state = {name: value for name, value in task.state_dict().items() if name not in FITTED}
-    loaded = Strategy(task.shape, WIDTH)
-    loaded.load_state_dict(state)
-    assert loaded.trust_2.tolist() == [1.0, 1.0]
-    assert not loaded.later_FA.any()
-    assert not loaded.lifts(np.full(A, 1 / A), {"view": 1.0}).any()

@@ -9,7 +9,6 @@ from, and catalogues, trends and people have moved on since.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -35,17 +34,6 @@ LATER_PRIOR = 50.0
 #: a column that hardly varies among the held-out events is not stretched to more than its tenfold
 LEAST_SPREAD = 0.1
 TINY = 1e-6
-#: fitted on held-out events after training
-FITTED = (
-    "trust_2",
-    "later_FA",
-    "later_A",
-    "lift_A",
-    "lift_by_share",
-    "lift_by_worth",
-    "usual_A",
-    "reached_AB",
-)
 
 
 class Strategy(Task):
@@ -185,11 +173,6 @@ class Strategy(Task):
             value_A = np.maximum(self.reached_AB.cpu().numpy() @ worth_B, TINY)
             lift_A = lift_A + float(self.lift_by_worth) * np.log(value_A / value_A.mean())
         return np.asarray(lift_A, np.float32)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        for name in FITTED:  # bundles from before they were: as if nothing had been
-            state_dict.setdefault(prefix + name, getattr(self, name).clone())
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _parts(self, shared_ND: Tensor, features: Tensors) -> tuple[Tensor, Tensor]:
         """[N, 5] what was counted, and the network's correction of it."""
