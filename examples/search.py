@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from marketplace import busiest, model, show
-from sklearn.feature_extraction.text import TfidfVectorizer
 
+from quintet.serve.asking import offered
 from quintet.serve.slate.rules import RuleSet
 from quintet.serve.slate.slate import PLAIN, compose
 
@@ -16,21 +16,15 @@ def main() -> None:
     """One query by two people, then with a sponsored result on the second place."""
     shop = model()
     recommender = shop.recommender
-    items, table = recommender.trained.items, recommender.trained.item_table
-    words = [
-        f"{a} {b}"
-        for a, b in zip(table["title"].to_pylist(), table["subcategory"].to_pylist(), strict=True)
-    ]
-    vectorizer = TfidfVectorizer()
-    match = (vectorizer.fit_transform(words) @ vectorizer.transform([QUERY]).T).toarray()[:, 0]
-    goods = np.array([kind == "goods" for kind in table["kind"].to_pylist()])
-    found = np.flatnonzero((match > 0) & goods)
+    items, index = recommender.trained.items, recommender.trained.text_index
+    match = index.match(QUERY)
+    found = np.flatnonzero((match > 0) & offered(recommender.trained, "search"))
     order = found[np.argsort(-match[found], kind="stable")]
     show(f"{QUERY!r} by its words alone", shop, items.ids(order[:5]))
 
     buyer = busiest(shop, "buy")
     for person in (buyer, "a stranger"):
-        ranked = shop.recommend([person], 5, candidates=items.ids(found), exclude_seen=False)
+        ranked = shop.recommend([person], 5, scenario="search", query=QUERY, exclude_seen=False)
         show(f"{QUERY!r} for {person}", shop, [one.item_id for one in ranked])
 
     sponsored = items.ids([int(found[-1])])[0]

@@ -23,6 +23,7 @@ from quintet.serve.alike import nearest
 from quintet.serve.asking import asking, expected_value, offered
 from quintet.serve.explain import Reason, explain
 from quintet.serve.scorer import Ranked
+from quintet.serve.search import QUERY_WEIGHT
 from quintet.serve.slate import mixed_slate
 from quintet.serve.trained import Trained
 
@@ -137,7 +138,7 @@ class Recommender:
             users: ids; unknown ones get what is popular, and the answer says so.
             k: how many items a user.
             scenario: where the list will stand: only what is on offer there, as it is liked there.
-            query: the words searched for.
+            query: words searched for; in a catalogue with texts, of items that share one with it.
             context: ``time``, ``device``, ``page_item``; see :func:`quintet.serve.asking.asking`.
             exclude_seen: leave out what the user met before; absent: where people of the training
                 log hardly ever returned to an item.
@@ -151,11 +152,18 @@ class Recommender:
         """
         if k < 1:
             raise ConfigError(f"k must be at least 1, not {k}")
-        allowed_I = self._allowed(scenario, candidates)
+        index = self.trained.text_index if query is not None and query.strip() else None
+        match_I = None if index is None else index.match(query or "")
+        allowed_I = self._allowed(scenario, candidates, match_I)
         histories = asking(self.trained, self.histories(users), scenario, query, context)
         depth = max(10 * k, 50) if slate else k
-        mask = self.masks(exclude_seen)
-        ranked = self.scorer.rank(histories, depth, mask_history=mask, allowed_I=allowed_I)
+        ranked = self.scorer.rank(
+            histories,
+            depth,
+            mask_history=self.masks(exclude_seen),
+            allowed_I=allowed_I,
+            shift_I=None if match_I is None else QUERY_WEIGHT * match_I,
+        )
         basis = self._basis(users, histories)
         answers: list[Recommendation] = []
         for row, user in enumerate(users):
@@ -253,7 +261,7 @@ class Recommender:
             k,
             (rules if rules is not None else RuleSet()).at(scenario),
             config if config is not None else SlateConfig(),
-            allowed_I=self._allowed(scenario, None),
+            allowed_I=self._allowed(scenario),
             exclude_seen=exclude_seen,
             account=account,
             seed=seed,
@@ -283,13 +291,16 @@ class Recommender:
             for length, has in zip(histories.lengths, attributed, strict=True)
         ]
 
-    def _allowed(self, scenario: str | None, candidates: Sequence[Id] | None) -> Mask | None:
-        allowed = None if scenario is None else offered(self.trained, scenario)
+    def _allowed(
+        self, scenario: str | None, candidates: Sequence[Id] | None = None, match_I: Any = None
+    ) -> Mask | None:
+        masks = [] if scenario is None else [offered(self.trained, scenario)]
         if candidates is not None:
-            wanted = np.zeros(len(self.trained.items), np.bool_)
-            wanted[self.item_rows(candidates)] = True
-            allowed = wanted if allowed is None else allowed & wanted
-        return allowed
+            masks.append(np.zeros(len(self.trained.items), np.bool_))
+            masks[-1][self.item_rows(candidates)] = True
+        if match_I is not None:
+            masks.append(match_I > 0)
+        return np.logical_and.reduce(masks) if masks else None
 
     # ------------------------------------------------------------------ the other parts
 

@@ -140,6 +140,7 @@ class Scorer:
         *,
         mask_history: bool = True,
         allowed_I: Mask | None = None,
+        shift_I: Floats | None = None,
     ) -> Ranked:
         """The ``k`` best items of every history: pure order, no policy and no rules.
 
@@ -148,12 +149,15 @@ class Scorer:
             k: how many items.
             mask_history: whether items of the history are left out.
             allowed_I: [I] items that may be recommended; all when absent.
+            shift_I: [I] added to the scores, such as the match of a query.
         """
         items = np.full((histories.n_users, k), -1, np.int64)
         scores = np.full((histories.n_users, k), -np.inf, np.float32)
 
         def rank_block(rows: Ints, block: Interactions) -> None:
             score_BI = self._block_scores(block)
+            if shift_I is not None:
+                score_BI += shift_I
             if mask_history:
                 score_BI[block.group(), block.item] = -np.inf
             if allowed_I is not None:

@@ -32,6 +32,7 @@ from quintet.nn.tasks.strategy import Strategy
 from quintet.serve.card import model_card
 from quintet.serve.evidence import EvidenceBuilder
 from quintet.serve.scorer import Scorer
+from quintet.serve.search import TextIndex
 
 #: the kind of bundle that holds what pre-training learned, and no model that answers
 PRETRAINED = "pretrained"
@@ -81,6 +82,11 @@ class Trained:
     def user_features(self) -> FeatureTable:
         """Attributes of the users as features."""
         return self.user_encoder.transform(self.user_table)
+
+    @cached_property
+    def text_index(self) -> TextIndex | None:
+        """What a query is matched with; None where the catalogue has no text."""
+        return TextIndex.of(self.item_features)
 
     @cached_property
     def scorer(self) -> Scorer:

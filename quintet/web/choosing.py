@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,13 +18,7 @@ from quintet.web.live import Live
 from quintet.web.models import Filter, RecommendIn
 from quintet.web.people import Person
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
 MOST_MASKS = 256
-#: a full match of the query outweighs what evidence usually tells two items apart
-QUERY_WEIGHT = 10.0
 
 
 def allowed(live: Live, asked: RecommendIn, one: Person) -> Mask:
@@ -149,22 +143,9 @@ def query_match(live: Live, query: str) -> Floats:
     Raises:
         InvalidRequestError: the catalogue has no text.
     """
-    if not live.trained.item_features.texts:
+    index = live.trained.text_index
+    if index is None:
         raise InvalidRequestError(
             "query: this model's catalogue has no text to match; leave the query out"
         )
-    vectorizer, item_IT = _text_index(live)
-    match_I = item_IT @ vectorizer.transform([query]).T
-    scores: Floats = match_I.toarray()[:, 0].astype(np.float32)
-    return scores
-
-
-def _text_index(live: Live) -> tuple[TfidfVectorizer, csr_matrix]:
-    if "text" not in live.texts:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
-        vectorizer = TfidfVectorizer(max_features=100_000, sublinear_tf=True)
-        item_IT = vectorizer.fit_transform(live.trained.item_features.joined_text())
-        live.texts["text"] = (vectorizer, item_IT.tocsr())
-    found: tuple[TfidfVectorizer, csr_matrix] = live.texts["text"]
-    return found
+    return index.match(query)

@@ -16,12 +16,13 @@ from quintet.data.interactions import Ints
 from quintet.data.states import Moments
 from quintet.errors import QuintetError
 from quintet.serve.recommender import ATTRIBUTES, PERSONAL, POPULAR
+from quintet.serve.search import QUERY_WEIGHT
 from quintet.serve.slate import mixed_slate
 from quintet.serve.slate.diversify import scaled
 from quintet.serve.slate.draw import plackett_luce
 from quintet.store import Owner
 from quintet.web.asked import asking
-from quintet.web.choosing import QUERY_WEIGHT, allowed, query_match, rows_of
+from quintet.web.choosing import allowed, query_match, rows_of
 from quintet.web.experiments import Assigned, Experiments
 from quintet.web.known import Known
 from quintet.web.live import Holder, Live

@@ -58,7 +58,6 @@ class Live:
         upserts: attributes of items added or changed since, by id.
         retired: ids that may not be recommended.
         masks: made for filters, kept while the catalogue stands.
-        texts: index of the items' texts, made when a query first comes.
         retriever: finds the best of a large catalogue; None where all items are scored.
     """
 
@@ -72,7 +71,6 @@ class Live:
     upserts: Mapping[Id, Mapping[str, Any]] = field(default_factory=dict)
     retired: frozenset[Id] = frozenset()
     masks: dict[Any, Any] = field(default_factory=dict)
-    texts: dict[str, Any] = field(default_factory=dict)
     retriever: Retriever | None = None
 
     @property

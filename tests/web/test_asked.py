@@ -22,7 +22,7 @@ def reading(market, tmp_path_factory):
     """The bundle of a model that reads all that a request can tell, and has learned from it."""
     settings = {
         "model": {**TINY["model"], "context": ["scenario", "time", "device", "query"]},
-        "loop": {"epochs": 3},
+        "loop": {"epochs": 3, "tokens_per_batch": 100},
     }
     return Quintet(**settings).fit(market).save(tmp_path_factory.mktemp("reading") / "bundle")
 
@@ -78,7 +78,13 @@ def test_a_query_turns_what_it_matches(server, offline) -> None:
     user = server.ids("users")[0]
     history = offline.histories([user])
     word = offline.trained.item_table["category"].to_pylist()[0]
-    items, _ = listed(server, user, query=word, exclude_seen=False)
+    items, scores = listed(server, user, query=word)
+    found, wanted = expected(offline, user, query=word)
+    assert items == found
+    assert scores == pytest.approx(wanted, abs=1e-4)
+    texts = offline.trained.item_features.joined_text()[offline.trained.items.rows(items)]
+    assert all(word.lower() in text.lower() for text in texts)
+    assert listed(server, user, query="zzz")[0] == expected(offline, user, query="zzz")[0] == []
     answer = server.post("/v1/score", {"user_id": user, "items": items, "query": word})
     turned = offline.scorer.scores(offline_asking(offline.trained, history, query=word))[0]
     rows = offline.trained.items.rows(items)
