@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.accuracy.data import Asked, read
 from benchmarks.peers.assemble import assemble
 from benchmarks.peers.picture import Curve
 from benchmarks.peers.protocol import Record, Sequences, ranking, target_ranks
 from benchmarks.peers.roofline import epoch_flops
 from benchmarks.peers.sides import alternate, command, epochs_of, medians, read_lines
 from benchmarks.peers.summary import cost_per_event, reach
+from benchmarks.peers.write_sequences import lines
 from quintet.errors import ConfigError, DataError
 
 FILE = "ann x y z\nbob y w\ncid z x w y\n"
@@ -172,3 +174,8 @@ def test_quintet_takes_its_turns_in_a_process_of_its_own(tmp_path: Path) -> None
     assert all(0 <= one["valid"]["ndcg@10"] <= one["valid"]["hr@10"] <= 1 for one in epochs)
     assert results["seconds"]["epoch: quintet"] == medians(told["quintet"])["seconds"]
     assert json.loads((tmp_path / "results.json").read_text())["dataset"] == "tiny"
+
+
+def test_what_is_written_for_the_peers_is_what_was_read(tmp_path: Path) -> None:
+    encoded, _ = read(Asked(str(sequences(tmp_path))))
+    assert "".join(f"{line}\n" for line in lines(encoded)) == FILE
