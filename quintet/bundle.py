@@ -31,8 +31,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as save_arrays
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
 
 from quintet.errors import BundleError, CorruptBundleError, SchemaVersionError
 from quintet.files import usual_folder_mode
@@ -111,7 +111,7 @@ def _former(target: Path) -> Path:
 def _fill(folder: Path, files: BundleFiles) -> None:
     for name, group in files.arrays.items():
         contiguous = {key: np.ascontiguousarray(array) for key, array in group.items()}
-        (folder / f"{name}.safetensors").write_bytes(save_arrays(contiguous))
+        save_arrays(contiguous, folder / f"{name}.safetensors")
     for name, table in files.tables.items():
         pq.write_table(table, folder / f"{name}.parquet")
     run = {"schema_version": SCHEMA_VERSION, **files.run}
@@ -192,7 +192,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _arrays(path: Path) -> Arrays:
     try:
-        return dict(load_arrays(path.read_bytes()))
+        return dict(load_arrays(path))
     except (SafetensorError, ValueError, OSError) as error:
         raise CorruptBundleError(f"{path}: not readable ({error})") from None
 

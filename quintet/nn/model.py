@@ -49,6 +49,9 @@ class ModelConfig(Config):
     towers: tuple[TowerName, ...] = ("identity", "content")
     #: tasks that read histories by a tower of their own: what serves ranking would not serve them
     own_towers: tuple[str, ...] = ("strategy",)
+    #: small, whatever the other towers are made of
+    own_backbone: str = "transformer"
+    own_settings: dict[str, Any] = Field(default_factory=lambda: {"layers": 1})
     modalities: tuple[str, ...] = ()
     modality_settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     modality_dropout: float = tunable(
@@ -114,15 +117,18 @@ class States:
 
 def make_tower(
     config: ModelConfig,
-    name: TowerName,
+    name: TowerName | None,
     n_behaviours: int = 1,
     n_scenarios: int = 1,
     n_levels: int = 0,
 ) -> Tower:
-    """A tower with first weights, of the backbone that the settings name."""
-    part = BACKBONES.get(config.backbone)
-    given = config.backbone_settings | config.tower_settings.get(name, {})
-    settings = build(part.Config, given, "backbone_settings")
+    """A tower with first weights, for a kind of items; None: a task's own."""
+    part = BACKBONES.get(config.own_backbone if name is None else config.backbone)
+    if name is None:
+        settings = build(part.Config, config.own_settings, "own_settings")
+    else:
+        given = config.backbone_settings | config.tower_settings.get(name, {})
+        settings = build(part.Config, given, "backbone_settings")
     backbone = part(config.width, config.longest + 1, settings)
     return Tower(EventEmbedder(config.width, n_behaviours, n_scenarios, n_levels), backbone)
 
@@ -159,7 +165,7 @@ class QuintetModel(nn.Module):
             {name: self._tower(name) for name in config.towers if name in self.tower_names}
         )
         own = [TASKS.get(name).name for name in config.own_towers if name not in config.off]
-        self.own_towers = nn.ModuleDict({name: self._tower(self.tower_names[0]) for name in own})
+        self.own_towers = nn.ModuleDict({name: self._tower() for name in own})
         self.shared = nn.Sequential(
             nn.Linear(D * len(self.tower_names), D), nn.GELU(), nn.LayerNorm(D)
         )
@@ -179,7 +185,7 @@ class QuintetModel(nn.Module):
         # known wherever there is training: no part of the model
         self.register_buffer("chance_I", None, persistent=False)
 
-    def _tower(self, name: TowerName) -> Tower:
+    def _tower(self, name: TowerName | None = None) -> Tower:
         shape = self.shape
         tower = make_tower(
             self.config, name, len(shape.behaviours), len(shape.scenarios), shape.n_levels

@@ -272,13 +272,17 @@ class EvidenceBuilder:
         assert isinstance(task, Interaction)
         return task
 
-    def blocks(self, histories: Interactions) -> Iterator[tuple[np.ndarray, Interactions]]:
+    def blocks(
+        self, histories: Interactions, *, apart: bool = False
+    ) -> Iterator[tuple[np.ndarray, Interactions]]:
         """The histories in blocks small enough for dense scores: (their rows, the block).
 
-        The shortest come first, so that a block holds little padding.
+        The shortest come first, so that a block holds little padding. With ``apart`` they are small
+        enough for every kind of evidence beside the others (:meth:`evidence`).
         """
         order = np.argsort(histories.lengths, kind="stable")
-        step = min(HISTORIES_PER_BLOCK, max(1, CELLS_PER_BLOCK // max(histories.n_items, 1)))
+        cells = histories.n_items * (len(self.names) if apart else 1)
+        step = min(HISTORIES_PER_BLOCK, max(1, CELLS_PER_BLOCK // max(cells, 1)))
         for start in range(0, histories.n_users, step):
             rows = order[start : start + step]
             yield rows, histories.users(rows)

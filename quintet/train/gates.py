@@ -109,7 +109,7 @@ def _new_items_level(
     rows = rows[:: max(1, len(rows) // MOST_LEVELLED)]
     bucket_I = item_buckets(torch.from_numpy(evidence.count_I)).clamp(min=1).to(evidence.device)
     margins = []
-    for _, block in evidence.blocks(events.before(rows)):
+    for _, block in evidence.blocks(events.before(rows), apart=True):
         evidence_BIK = evidence.evidence(block)
         met = block.group(), block.item
         known_BI = fusion(evidence_BIK, evidence.context(block), bucket_I)
@@ -147,7 +147,7 @@ def _rivals(
     bucket_I = item_buckets(torch.from_numpy(evidence.count_I)).to(evidence.device)
     free = events.n_items - 1 - int(_distinct(histories).max(initial=0))
     parts = []
-    for index, block in evidence.blocks(histories):
+    for index, block in evidence.blocks(histories, apart=True):
         masked_BI = torch.zeros(len(index), events.n_items, dtype=torch.bool)
         masked_BI[block.group(), block.item] = mask_history
         masked_BI[torch.arange(len(index)), target[index]] = False  # it may be a repeat

@@ -146,7 +146,7 @@ def _contest(
     place_I[hidden] = torch.arange(len(hidden))
     bucket_I = item_buckets(torch.from_numpy(evidence.count_I)).to(evidence.device)
     parts = []
-    for index, block in evidence.blocks(histories):
+    for index, block in evidence.blocks(histories, apart=True):
         evidence_BIK = evidence.evidence(block)
         # from here on where targets and samples are, whatever device the model is on
         score_BI = fusion(evidence_BIK, evidence.context(block), bucket_I).cpu()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -112,7 +113,7 @@ def build_model(
 @torch.no_grad()
 def recounted(learned: QuintetModel, tables: TrainingTables) -> QuintetModel:
     """A copy with its counted parts fitted anew; items met for the first time start near others."""
-    model = copy.deepcopy(learned)
+    model = copy.deepcopy(learned, _statistics(learned))
     model.embedding_ID.requires_grad_(True)
     model.bias_I.requires_grad_(True)
     weights = {name: value.detach().clone() for name, value in model.named_parameters()}
@@ -128,6 +129,12 @@ def recounted(learned: QuintetModel, tables: TrainingTables) -> QuintetModel:
         model.embedding_ID[first_I.to(device)] = torch.from_numpy(start_ID)[first_I].to(device)
     model.met(count_I)
     return model
+
+
+def _statistics(model: QuintetModel) -> dict[int, Any]:
+    """What a copy shares: statistics of attributes are large and never written to."""
+    held = [value for module in model.modules() for value in vars(module).values()]
+    return {id(value): value for value in held if isinstance(value, np.ndarray)}
 
 
 def cooccurrence_vectors(
@@ -165,21 +172,26 @@ def cooccurrence_vectors(
 
 
 def prepared_orders(
-    tables: TrainingTables, model: QuintetModel, device: torch.device, orders: int, seed: int
+    tables: TrainingTables,
+    model: QuintetModel,
+    device: torch.device,
+    orders: int,
+    seed: int,
+    inputs: EntityInputs | None = None,
 ) -> list[PreparedEvents]:
     """Training events in several orders of those that happened at one moment.
 
     Nobody knows in which order they happened, so no one order should be learned. One is enough
-    where few events share their moment.
+    where few events share their moment. ``inputs`` are prepared here when absent.
     """
-    first = PreparedEvents(tables, model, device)
+    first = PreparedEvents(tables, model, device, inputs)
     if orders < 2 or tied_share(tables.events) < LEAST_TIED:
         return [first]
     others = [
         replace(tables, events=tables.events.retied(seed * 1000 + order))
         for order in range(1, orders)
     ]
-    return [first, *(PreparedEvents(other, model, device) for other in others)]
+    return [first, *(PreparedEvents(other, model, device, first.inputs) for other in others)]
 
 
 def tied_share(events: Interactions) -> float:
@@ -193,10 +205,32 @@ def tied_share(events: Interactions) -> float:
 LEAST_TIED = 0.05
 
 
+@dataclass(frozen=True)
+class EntityInputs:
+    """What the encoders of items and of users can compute once, on the device."""
+
+    items: Inputs | None
+    users: Inputs | None
+
+    @classmethod
+    def of(cls, tables: TrainingTables, model: QuintetModel, device: torch.device) -> EntityInputs:
+        """Prepared from the attributes of both."""
+        return cls(
+            prepared_inputs(model.item_encoder, tables.items, device),
+            prepared_inputs(model.user_encoder, tables.users, device),
+        )
+
+
 class PreparedEvents:
     """Training events with everything the tasks need of them, cut into batches on demand."""
 
-    def __init__(self, tables: TrainingTables, model: QuintetModel, device: torch.device) -> None:
+    def __init__(
+        self,
+        tables: TrainingTables,
+        model: QuintetModel,
+        device: torch.device,
+        inputs: EntityInputs | None = None,
+    ) -> None:
         self.events = tables.events
         self.device = device
         self.states_a_window = model.states_a_window
@@ -209,8 +243,8 @@ class PreparedEvents:
             task = model.task(name)
             self.features[name] = task.features(tables.events, in_training=True)
             self.labels[name] = task.labels(tables.events, tables.users)
-        self.item_inputs = prepared_inputs(model.item_encoder, tables.items, device)
-        self.user_inputs = prepared_inputs(model.user_encoder, tables.users, device)
+        self.inputs = EntityInputs.of(tables, model, device) if inputs is None else inputs
+        self.item_inputs, self.user_inputs = self.inputs.items, self.inputs.users
 
     def batch(self, windows: Windows) -> Supervised:
         """The windows' batch and what is known and learned at its supervised positions."""

@@ -23,7 +23,7 @@ from quintet.serve.trained import Trained
 from quintet.train.allocator import handing_back
 from quintet.train.loop import OnStep, Trainer
 from quintet.train.pipeline import Fitted, TrainConfig, fit_memories
-from quintet.train.prepare import TrainingTables, prepared_orders, recounted
+from quintet.train.prepare import EntityInputs, TrainingTables, prepared_orders, recounted
 
 Scope = Literal["counts", "full"]
 
@@ -56,7 +56,9 @@ def refit(
     changes: dict[str, Any] = {}
     if scope == "full":
         say("training on the validation events too")
-        changes["model"] = _continued(trained.model, tables, config, on_step)
+        evidence = trained.scorer.evidence
+        inputs = EntityInputs(evidence.item_inputs, evidence.user_inputs)
+        changes["model"] = _continued(trained.model, tables, inputs, config, on_step)
     say("counting memories again")
     changes["memories"] = fit_memories(config, tables)
     changes["count_I"] = tables.events.item_counts().astype(np.float32)
@@ -91,12 +93,16 @@ def _tables(trained: Trained, encoded: Encoded, known: Split) -> TrainingTables:
 
 
 def _continued(
-    learned: QuintetModel, tables: TrainingTables, config: TrainConfig, on_step: OnStep | None
+    learned: QuintetModel,
+    tables: TrainingTables,
+    inputs: EntityInputs,
+    config: TrainConfig,
+    on_step: OnStep | None,
 ) -> QuintetModel:
     """The network trained on from the learned weights."""
     model = recounted(learned, tables)
     device = model.bias_I.device
-    orders = prepared_orders(tables, model, device, config.loop.tie_orders, config.seed)
+    orders = prepared_orders(tables, model, device, config.loop.tie_orders, config.seed, inputs)
     loop = config.loop.model_copy(
         update={
             "epochs": config.refit_epochs,

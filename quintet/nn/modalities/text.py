@@ -17,6 +17,7 @@ from torch import Tensor
 
 from quintet.config import tunable
 from quintet.data.features import FeatureTable
+from quintet.data.interactions import Floats
 from quintet.data.singular import leading
 from quintet.nn.modalities.base import Arrays, FrozenProjection, Modality
 from quintet.nn.modalities.frozen_text import without_text
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 LEAST_STRENGTH = 1e-3
 LEAST_SCALE = 1e-2
+#: directions that are multiplied at once: only they stand in single precision
+DIRECTIONS = 64
 UNSPACED = "\u3040-\u30ff\u3400-\u9fff"
 WORDS = rf"[{UNSPACED}]|[^\W{UNSPACED}]+"
 
@@ -49,7 +52,8 @@ class Text(Modality):
         self.features = settings.features
         self.project = FrozenProjection(1, width)
         self.idf_F = np.zeros(0, np.float32)
-        self.components_KF = np.zeros((0, 0), np.float32)
+        # half precision: the largest part of a bundle, and vectors are read in bfloat16 anyway
+        self.components_KF = np.zeros((0, 0), np.float16)
         self.scale_K = np.zeros(0, np.float32)
 
     @classmethod
@@ -65,8 +69,9 @@ class Text(Modality):
         self.idf_F = np.where(document_frequency > 0, idf, 0).astype(np.float32)
         weighted_NF = self._weighted(counts_NF)
         # a direction that no text of the catalogue takes must not be blown up for a new one
-        self.components_KF = leading(weighted_NF, self.dimensions, LEAST_STRENGTH)[1]
-        latent_NK = weighted_NF @ self.components_KF.T
+        components_KF = leading(weighted_NF, self.dimensions, LEAST_STRENGTH)[1]
+        self.components_KF = components_KF.astype(np.float16)
+        latent_NK = self._latent(weighted_NF)
         self.scale_K = np.maximum(latent_NK.std(0), LEAST_SCALE).astype(np.float32)
         self.project = FrozenProjection(len(self.scale_K) + 1, self.width)
 
@@ -95,12 +100,20 @@ class Text(Modality):
         weighted_NF: csr_array = normalize(counts_NF.multiply(self.idf_F).tocsr())
         return weighted_NF
 
+    def _latent(self, weighted_NF: csr_array) -> Floats:
+        """[N, K] along every direction."""
+        parts = [np.zeros((weighted_NF.shape[0], 0), np.float32)]
+        for start in range(0, len(self.components_KF), DIRECTIONS):
+            some_MF = self.components_KF[start : start + DIRECTIONS].astype(np.float32)
+            parts.append(weighted_NF @ some_MF.T)
+        return np.concatenate(parts, axis=1)
+
     def prepare(self, table: FeatureTable) -> dict[str, Tensor]:
         """``vector`` [N, K + 1]: latent, standardised; the last is 1 where there is no text."""
         if not table.n_rows:  # the vectoriser would refuse
             return {"vector": torch.zeros(0, len(self.scale_K) + 1, dtype=torch.bfloat16)}
         counts_NF = self._counts(table)
-        latent_NK = self._weighted(counts_NF) @ self.components_KF.T
+        latent_NK = self._latent(self._weighted(counts_NF))
         missing_N1 = np.asarray(counts_NF.sum(1)).reshape(-1, 1) == 0
         vector_NK = np.concatenate([latent_NK / self.scale_K, missing_N1], axis=1)
         return {"vector": torch.from_numpy(vector_NK.astype(np.float32)).bfloat16()}
@@ -116,7 +129,11 @@ class Text(Modality):
 
     def statistics(self) -> tuple[Arrays, dict[str, object]]:
         """See :meth:`Modality.statistics`."""
-        arrays = {"idf": self.idf_F, "components": self.components_KF, "scale": self.scale_K}
+        arrays: Arrays = {
+            "idf": self.idf_F,
+            "components": self.components_KF,
+            "scale": self.scale_K,
+        }
         return arrays, {"features": self.features}
 
     def restore(self, arrays: Arrays, meta: Mapping[str, object]) -> None:
@@ -125,7 +142,7 @@ class Text(Modality):
         assert isinstance(features, int)
         self.features = features
         self.idf_F = arrays["idf"].astype(np.float32)
-        self.components_KF = arrays["components"].astype(np.float32)
+        self.components_KF = arrays["components"].astype(np.float16)
         self.scale_K = arrays["scale"].astype(np.float32)
         self.project = FrozenProjection(len(self.scale_K) + 1, self.width)
 
