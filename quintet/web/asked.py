@@ -33,7 +33,7 @@ def asking(live: Live, one: Person, asked: AskedIn) -> Person:
     trained = live.trained
     place = -1 if asked.scenario is None else scenario_index(trained, asked.scenario)
     page = asked.context.get("page_item")
-    told = {} if trained.model.turn is None else _told(trained, place, asked)
+    told = _told(trained, place, asked)
     if isinstance(page, str | int):
         beside = _beside(trained, one, int(rows_of(live, [page])[0]), max(place, 0))
         return replace(beside, asked=told)
@@ -48,9 +48,9 @@ def asking(live: Live, one: Person, asked: AskedIn) -> Person:
 
 
 def _told(trained: Trained, place: int, asked: AskedIn) -> dict[str, Ints]:
-    """[1, ...] of each field that the model reads and the call tells."""
-    assert trained.model.turn is not None
-    shape, context = trained.model.shape, asked.context
+    """[1, ...] of each field that the model reads and the call tells; calibration reads where."""
+    shape, turn, context = trained.model.shape, trained.model.turn, asked.context
+    read = {"scenario", *([] if turn is None else turn.request.fields)}
     device = str(context.get("device"))
     told = {
         "scenario": np.array([place]),
@@ -60,9 +60,7 @@ def _told(trained: Trained, place: int, asked: AskedIn) -> dict[str, Ints]:
     known = {name: value for name, value in told.items() if value[0] >= 0}
     if asked.query is not None and asked.query.strip():
         known["query"] = query_tokens([asked.query])
-    return {
-        name: value for name, value in known.items() if name in trained.model.turn.request.fields
-    }
+    return {name: value for name, value in known.items() if name in read}
 
 
 def _moment(context: Mapping[str, Any]) -> int:
