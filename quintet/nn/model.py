@@ -49,9 +49,7 @@ class ModelConfig(Config):
     towers: tuple[TowerName, ...] = ("identity", "content")
     #: tasks that read histories by a tower of their own: what serves ranking would not serve them
     own_towers: tuple[str, ...] = ("strategy",)
-    #: small, whatever the other towers are made of
-    own_backbone: str = "transformer"
-    own_settings: dict[str, Any] = Field(default_factory=lambda: {"layers": 1})
+    own_layers: int = tunable(1, low=1, high=4, description="of such a tower, a transformer")
     modalities: tuple[str, ...] = ()
     modality_settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     modality_dropout: float = tunable(
@@ -123,12 +121,12 @@ def make_tower(
     n_levels: int = 0,
 ) -> Tower:
     """A tower with first weights, for a kind of items; None: a task's own."""
-    part = BACKBONES.get(config.own_backbone if name is None else config.backbone)
     if name is None:
-        settings = build(part.Config, config.own_settings, "own_settings")
+        part, given = BACKBONES.get("transformer"), {"layers": config.own_layers}
     else:
+        part = BACKBONES.get(config.backbone)
         given = config.backbone_settings | config.tower_settings.get(name, {})
-        settings = build(part.Config, given, "backbone_settings")
+    settings = build(part.Config, given, "backbone_settings")
     backbone = part(config.width, config.longest + 1, settings)
     return Tower(EventEmbedder(config.width, n_behaviours, n_scenarios, n_levels), backbone)
 
