@@ -9,7 +9,7 @@ import pytest
 
 from quintet.data.split import leave_one_out
 from quintet.data.strategies import STRATEGIES
-from quintet.nn.tasks.strategy import FITTED, Strategy
+from quintet.nn.tasks.strategy import Strategy
 from quintet.serve.slate.policy import PolicyConfig, planned
 from quintet.train import lift as module
 from quintet.train.lift import _fitted, fit_lift
@@ -61,7 +61,7 @@ def test_nothing_is_lifted_before_it_is_fitted(task) -> None:
 
 
 def test_fitted_on_held_out_events_of_a_model(recommender, task, monkeypatch) -> None:
-    before = {name: getattr(task, name).clone() for name in FITTED}
+    before = {name: buffer.clone() for name, buffer in task.named_buffers()}
     monkeypatch.setattr(module, "FEWEST_EVENTS", 5)
     split = leave_one_out(recommender.trained.events)
     rows = np.flatnonzero(split.part > 0)
