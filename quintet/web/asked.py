@@ -30,6 +30,8 @@ def asking(live: Live, one: Person, asked: AskedIn) -> Person:
         InvalidRequestError: the scenario is unknown.
         UnknownIdError: the page's item is not in the catalogue.
     """
+    if asked.scenario is None and asked.query is None and not asked.context:
+        return one
     trained = live.trained
     place = -1 if asked.scenario is None else scenario_index(trained, asked.scenario)
     page = asked.context.get("page_item")
