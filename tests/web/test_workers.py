@@ -38,12 +38,13 @@ def alive(process: int) -> bool:
     return True
 
 
-def processes_under(parent: int) -> set[int]:
-    """Its children, and theirs."""
-    found: set[int] = set()
-    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
-        found |= {int(child)} | processes_under(int(child))
-    return found
+def children(parent: int) -> set[int]:
+    return {int(one) for one in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()}
+
+
+def forked(supervisor: int) -> set[int]:
+    """The workers and the spare: children of the process that the supervisor has fork them."""
+    return set().union(*(children(one) for one in children(supervisor)))
 
 
 def test_one_that_dies_is_replaced_and_the_other_answers(server) -> None:
@@ -61,9 +62,8 @@ def test_one_that_dies_is_replaced_and_the_other_answers(server) -> None:
 
 
 def test_a_spare_is_there_before_it_is_needed(server) -> None:
-    forked = processes_under(server.process.pid)
-    wait_for(lambda: len(processes_under(server.process.pid)) == len(forked) + 1, 60)
-    waiting = processes_under(server.process.pid)
+    wait_for(lambda: len(forked(server.process.pid)) == 3, 60)
+    waiting = forked(server.process.pid)
     os.kill(server.lines("ready")[0]["process"], signal.SIGKILL)
     wait_for(lambda: len(server.lines("ready")) == 3)
     assert server.lines("ready")[2]["process"] in waiting
