@@ -257,26 +257,21 @@ class QuintetModel(nn.Module):
         user_BD: Tensor | None,
         row_N: Tensor,
         seen_N: Tensor,
+        own: bool = False,
     ) -> dict[str, Tensor]:
-        """[N, D] states of every tower: of histories ``row_N`` after ``seen_N`` events."""
-        return {
-            name: tower(batch, self._event_items(name, tables), user_BD, row_N, seen_N)
-            for name, tower in self.towers.items()
-        }
+        """[N, D] states of every tower: of histories ``row_N`` after ``seen_N`` events.
 
-    def own_states(
-        self,
-        batch: SequenceBatch,
-        tables: ItemTables,
-        user_BD: Tensor | None,
-        row_N: Tensor,
-        seen_N: Tensor,
-    ) -> dict[str, Tensor]:
-        """[N, D] states of the towers that tasks have for themselves, over the first's items."""
-        name = self.tower_names[0]
+        With ``own`` of the towers that tasks have for themselves, over the first tower's items.
+        """
         return {
-            task: tower(batch, self._event_items(name, tables), user_BD, row_N, seen_N)
-            for task, tower in self.own_towers.items()
+            name: tower(
+                batch,
+                self._event_items(self.tower_names[0] if own else name, tables),
+                user_BD,
+                row_N,
+                seen_N,
+            )
+            for name, tower in (self.own_towers if own else self.towers).items()
         }
 
     def _event_items(self, tower: str, tables: ItemTables) -> EventItems:
@@ -311,7 +306,8 @@ class QuintetModel(nn.Module):
         user_BD = self.user_vectors(user_inputs, batch.user_B)
         rows = torch.arange(len(batch.length_B), device=batch.length_B.device)
         known = (batch, tables, user_BD, rows, batch.length_B)
-        return self._turned(self.hidden(*known), self.own_states(*known) if own else {}, request)
+        hidden = self.hidden(*known)
+        return self._turned(hidden, self.hidden(*known, own=True) if own else {}, request)
 
     def _turned(
         self, hidden: dict[str, Tensor], own: dict[str, Tensor], request: Tensors | None
@@ -355,7 +351,7 @@ class QuintetModel(nn.Module):
         if user_BD is not None:
             user_BD = torch.where(withheld_B[:, None], torch.zeros_like(user_BD), user_BD)
         known = (batch.without_last(), tables, user_BD, row_N, column_N)
-        states = self._turned(self.hidden(*known), self.own_states(*known), request)
+        states = self._turned(self.hidden(*known), self.hidden(*known, own=True), request)
         step = Step(
             hidden=states.hidden,
             shared_ND=states.shared_BD,

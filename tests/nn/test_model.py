@@ -248,7 +248,7 @@ def test_a_state_never_sees_the_event_that_it_predicts(backbone: str) -> None:
     with torch.no_grad():
         rest = (encoded(network), None, torch.zeros_like(seen_N), seen_N)
         before, after = (
-            network.hidden(b, *rest) | network.own_states(b, *rest)
+            network.hidden(b, *rest) | network.hidden(b, *rest, own=True)
             for b in (batch, replace(batch, item_BL=item_BL, time_BL=time_BL))
         )
     assert {"identity", "content", "strategy"} == set(before)
