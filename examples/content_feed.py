@@ -5,7 +5,7 @@ from __future__ import annotations
 from marketplace import busiest, model, show
 
 from quintet.serve.slate.rules import RuleSet
-from quintet.serve.slate.slate import SlateConfig
+from quintet.serve.slate.settings import SlateConfig
 
 RULES = RuleSet.of(
     {
@@ -36,7 +36,7 @@ def main() -> None:
     plain = feed.recommend([reader], 8, scenario="feed")
     show("by relevance alone", feed, [one.item_id for one in plain])
 
-    config = SlateConfig(diversity="dpp", strength=0.2, policy={"mix": 0.5})
+    config = SlateConfig(policy={"mix": 0.5})
     (slate,) = feed.recommender.slate(
         [reader], 8, rules=RULES, config=config, scenario="feed", account=True
     )

@@ -6,7 +6,7 @@ import numpy as np
 from marketplace import busiest, model, show
 
 from quintet.serve.slate.rules import RuleSet
-from quintet.serve.slate.slate import SlateConfig
+from quintet.serve.slate.settings import SlateConfig
 
 DAY = 86_400_000_000
 FRESH = {"name": "of the last weeks", "kind": "fresh", "days": 21.0, "attribute": "released"}

@@ -112,7 +112,7 @@ def tried(
 
     from quintet.data.interactions import seeded_hash
     from quintet.metrics import ndcg
-    from quintet.serve.slate.slate import SlateConfig
+    from quintet.serve.slate.settings import SlateConfig
 
     events = recommender.trained.events
     newest = events.offsets[1:][events.lengths > 0] - 1

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from quintet.serve.related import Related
     from quintet.serve.slate.answer import SlateAnswer, Slates
     from quintet.serve.slate.rules import RuleSet
-    from quintet.serve.slate.slate import SlateConfig
+    from quintet.serve.slate.settings import SlateConfig
 
 Id = Any
 
@@ -250,7 +250,7 @@ class Recommender:
         """
         from quintet.serve.slate.answer import slates_for
         from quintet.serve.slate.rules import RuleSet
-        from quintet.serve.slate.slate import SlateConfig
+        from quintet.serve.slate.settings import SlateConfig
 
         if k < 1:
             raise ConfigError(f"k must be at least 1, not {k}")

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quintet.allocator import hand_back, reusing_memory
 from quintet.config import Config, tunable
 from quintet.data.batch import Windows, length_bucketed, training_windows
 from quintet.nn.model import QuintetModel
-from quintet.train.allocator import hand_back, reusing_memory
 from quintet.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from quintet.train.prepare import PreparedEvents
 

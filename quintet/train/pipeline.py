@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from quintet.allocator import hand_back, handing_back
 from quintet.config import Config
 from quintet.data.encode import Encoded
 from quintet.data.feature_encoder import FeatureEncoder
@@ -31,7 +32,6 @@ from quintet.nn.shape import DataShape, warm_items
 from quintet.serve.evidence import EvidenceBuilder
 from quintet.serve.trained import Trained
 from quintet.train.adapt import adapted
-from quintet.train.allocator import hand_back, handing_back
 from quintet.train.calibrate import calibrate_strategy, fitted_calibration
 from quintet.train.gates import fitted_fusion, validation_targets
 from quintet.train.lift import fit_lift

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from quintet.allocator import reusing_memory
 from quintet.config import Config, build
 from quintet.data.batch import Windows, collate, gap_buckets, length_bucketed, training_windows
 from quintet.data.encode import Encoded
@@ -29,7 +30,6 @@ from quintet.nn.items import ItemVectors
 from quintet.nn.modalities.base import MODALITIES
 from quintet.nn.model import ModelConfig
 from quintet.nn.objectives.base import OBJECTIVES, Objective, PretrainStep
-from quintet.train.allocator import reusing_memory
 from quintet.train.loop import LoopConfig, OnStep, deterministic, learning_rate
 from quintet.train.pipeline import attribute_types, attributes, pick_device, version
 from quintet.train.prepare import some_positions

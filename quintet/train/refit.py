@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from quintet.allocator import handing_back
 from quintet.data.encode import Encoded
 from quintet.data.split import Part, Split
 from quintet.nn.model import QuintetModel
 from quintet.serve.trained import Trained
-from quintet.train.allocator import handing_back
 from quintet.train.loop import OnStep, Trainer
 from quintet.train.pipeline import Fitted, TrainConfig, fit_memories
 from quintet.train.prepare import EntityInputs, TrainingTables, prepared_orders, recounted

@@ -14,6 +14,7 @@ from quintet.data.strategies import STRATEGIES
 from quintet.errors import InvalidRequestError, UnknownIdError
 from quintet.nn.tasks.interaction import Interaction
 from quintet.serve.alike import nearest
+from quintet.serve.asking import expected_value
 from quintet.serve.explain import explain
 from quintet.serve.scorer import scenarios_of
 from quintet.web.asked import asking
@@ -39,9 +40,12 @@ def score(lists: ListMaker, request: ScoreIn) -> dict[str, Any]:
     history = batch([one], len(live.trained.items))
     fused = live.trained.scorer.scores(history)[0, rows]
     values, behaviours = _calibrated(live, one, rows)
+    shape = live.trained.model.shape
+    worth = np.full(len(rows), np.nan)
+    if shape.worth and behaviours.shape[1]:
+        worth = expected_value(live.trained, rows, behaviours)
     ids = live.trained.items.ids(rows)
     basis = basis_of(live, one)
-    names = live.trained.model.shape.behaviours
     return {
         "model": live.version,
         "delta_offset": lists.known.offset,
@@ -51,15 +55,20 @@ def score(lists: ListMaker, request: ScoreIn) -> dict[str, Any]:
             {
                 "item_id": ids[index],
                 "score": round(float(fused[index]), 6),
-                "value": None if np.isnan(values[index]) else round(float(values[index]), 6),
+                "value": _known(values[index]),
+                "expected_value": _known(worth[index]),
                 "probabilities": {
                     name: round(float(chance), 6)
-                    for name, chance in zip(names, behaviours[index], strict=False)
+                    for name, chance in zip(shape.behaviours, behaviours[index], strict=False)
                 },
             }
             for index in range(len(rows))
         ],
     }
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 6)
 
 
 def _person(

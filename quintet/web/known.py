@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from quintet.serve.trained import Trained
 from quintet.store import Event, ItemUpsert, Journal, Owner, ProfileEdit
@@ -25,12 +26,15 @@ FOLLOWED = (*OWN, ItemUpsert.kind, Erasure.kind)
 
 @dataclass
 class Kept:
-    """One owner's records: (offset, event), oldest first, and the edits laid over one another."""
+    """One owner's records: (offset, event), oldest first, and the edits laid over one another.
+
+    What was made of them goes with the model that it was made for: people keep no model alive.
+    """
 
     events: list[tuple[int, Event]] = field(default_factory=list)
     edits: dict[str, Any] = field(default_factory=dict)
     erased: bool = False
-    made: dict[int, tuple[Trained, Person]] = field(default_factory=dict)
+    made: WeakKeyDictionary[Trained, Person] = field(default_factory=WeakKeyDictionary)
 
     def add(self, offset: int, record: Event | ProfileEdit) -> None:
         """A newer record."""
@@ -88,14 +92,12 @@ class Known:
         """What is known of an owner, as ``live`` reads it; ``row`` in its users, or -1."""
         kept = self.kept(owner)
         trained = live.trained
-        held = kept.made.get(id(trained))
-        if held is not None and held[0] is trained:
-            return held[1]
+        held = kept.made.get(trained)
+        if held is not None:
+            return held
         events = [event for offset, event in kept.events if offset > live.base_offset]
         made = person(trained, -1 if kept.erased else row, events, kept.edits)
-        if len(kept.made) > 4:  # models come and go
-            kept.made.clear()
-        kept.made[id(trained)] = (trained, made)
+        kept.made[trained] = made
         return made
 
     def kept(self, owner: Owner) -> Kept:

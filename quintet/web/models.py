@@ -49,6 +49,15 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
 
+class Personal(Answer):
+    """Base of what is answered of one person."""
+
+    request_id: str
+    model: str
+    delta_offset: int = Field(description="journal offset up to which events are in this answer")
+    basis: str
+
+
 # ---------------------------------------------------------------- events
 
 
@@ -165,15 +174,11 @@ class ItemOut(Answer):
     reasons: list[ReasonOut] = Field(default_factory=list)
 
 
-class RecommendOut(Answer):
+class RecommendOut(Personal):
     """A list, and all that is needed to learn from it later."""
 
-    request_id: str
     user_id: str | int | None
     session_id: str | None
-    model: str
-    delta_offset: int = Field(description="journal offset up to which events are in this answer")
-    basis: str
     fallback: str | None = Field(description="why the answer is not personal; null where it is")
     policy: str
     propensity_note: str | None = Field(default=None, description="why propensities are null")
@@ -200,16 +205,13 @@ class ScoredItem(Answer):
     item_id: str | int
     score: float
     value: float | None
+    expected_value: float | None = Field(None, description="chance times worth, where declared")
     probabilities: dict[str, float]
 
 
-class ScoreOut(Answer):
+class ScoreOut(Personal):
     """Scores in the order asked."""
 
-    request_id: str
-    model: str
-    delta_offset: int
-    basis: str
     fallback: str | None
     items: list[ScoredItem]
 
@@ -240,13 +242,9 @@ class ExplainIn(Request):
     item_id: Id
 
 
-class ExplainOut(Answer):
+class ExplainOut(Personal):
     """The strongest reasons, with the events of the history that they rest on."""
 
-    request_id: str
-    model: str
-    delta_offset: int
-    basis: str
     item_id: str | int
     reasons: list[ReasonOut]
 
@@ -275,14 +273,10 @@ class Interest(Answer):
     wanted: float | None = None
 
 
-class ProfileOut(Answer):
+class ProfileOut(Personal):
     """What the model makes of a person, and what they said of it."""
 
-    request_id: str
-    model: str
-    delta_offset: int
     user_id: str | int
-    basis: str
     events: int
     interests: list[Interest]
     strategy: list[Interest]

@@ -11,7 +11,8 @@ from quintet.data.interactions import Interactions
 from quintet.errors import InvalidRequestError
 from quintet.serve.slate.policy import PolicyConfig
 from quintet.serve.slate.rules import RuleSet
-from quintet.serve.slate.slate import Slate, SlateConfig, compose
+from quintet.serve.slate.settings import SlateConfig
+from quintet.serve.slate.slate import Slate, compose
 from quintet.web.live import Live
 from quintet.web.models import RecommendIn
 from quintet.web.ranking import Wish

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quintet.allocator import hand_back
 from quintet.errors import InvalidRequestError, QuintetError
 from quintet.files import write_json_atomic
 from quintet.web.journaling import deployment
@@ -78,6 +79,7 @@ class Swapper:
         service = self.service
         service.holder.swap(made)
         await service.build(service.builder.follow)
+        await service.build(hand_back)  # what the model before the last held
         service.metrics.swaps.labels("done").inc()
         service.metrics.loaded.set(time.time())
         service.log.write("model live", model=made.version, bundle=made.folder.name)

@@ -102,6 +102,7 @@ def test_chances_are_those_of_the_scenario(server, offline) -> None:
         table = offline.predict([(user, item) for item in items], scenario=scenario).to_pylist()
         for one, row in zip(answer, table, strict=True):
             assert one["probabilities"]["buy"] == pytest.approx(row["p_buy"], abs=1e-4)
+            assert one["expected_value"] == pytest.approx(row["expected_value"], rel=1e-3)
         found[scenario] = answer[0]["probabilities"]["view"], answer[0]["probabilities"]["cart"]
     assert found["shop"] != found["search"]
 

@@ -24,7 +24,8 @@ from quintet.serve.slate.diversify import Values, category_vectors, cosine
 from quintet.serve.slate.facts import Facts, Person
 from quintet.serve.slate.policy import Plan, candidate_strategies, planned
 from quintet.serve.slate.rules import Pin, Quota, RuleSet, Seen
-from quintet.serve.slate.slate import Request, Slate, SlateConfig, compose
+from quintet.serve.slate.settings import SlateConfig
+from quintet.serve.slate.slate import Request, Slate, compose
 
 if TYPE_CHECKING:
     from quintet.serve.trained import Trained
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 MET = Seen(name="already met")
 #: candidates brought in for each place that a quota asks for, so that other rules leave enough
 FOR_EACH_PLACE = 10
+#: of the cosines of content vectors, beside those of categories
+CONTENT_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -219,22 +222,22 @@ class Slates:
         return share_CG, wanted_G.astype(np.float64)
 
     def similarity(self, rows: Ints) -> Values:
-        """[C, C] the mean of two cosines: of content vectors, and of the items' categories.
+        """[C, C] cosines of the items' categories, with a little of those of content vectors.
 
         Of joint vectors where content is off, and of vectors alone where there are no categories.
-        Content vectors part what attributes part, yet what was learned from lies closer than the
-        categories alone: both together give more diversity for the same accuracy. Identity vectors
-        lie close where people choose two items together, which is what relevance rewards:
-        diversity by them costs twice the accuracy (``benchmarks/diversity.py``).
+        Content vectors part items of the same categories, but what was learned from lies close
+        where people choose two items together, which is what relevance rewards: diversity by them
+        costs more accuracy (``benchmarks/diversity.py``).
         """
         tables = self.trained.scorer.evidence.tables
         content = tables.items.get("content")
         vector_ID = tables.joint_ID if content is None else content.vector_ID
-        similarity_CC = cosine([vector_ID[rows.tolist()].detach().cpu().numpy()])
+        similarity_CC = cosine(vector_ID[rows.tolist()].detach().cpu().numpy())
         if self.categories_IG is None:
             return similarity_CC
         own_CG = self.categories_IG[rows]
-        mean_CC: Values = (similarity_CC + (own_CG @ own_CG.T).toarray()) / 2
+        alike_CC = (own_CG @ own_CG.T).toarray()
+        mean_CC: Values = (1 - CONTENT_SHARE) * alike_CC + CONTENT_SHARE * similarity_CC
         np.fill_diagonal(mean_CC, 1.0)
         return mean_CC
 

@@ -1,12 +1,13 @@
-"""Lists that are good together, not only item by item: MMR, greedy DPP and calibration.
+"""Lists that are good together, not only item by item: max-sum, MMR, greedy DPP, calibration.
 
 All three are greedy: an item is worth its relevance and what it adds to the items already chosen,
 so that they can be mixed, and asked for one place at a time by whoever has rules to keep.
 
 Shapes: C candidates, K places, D width of vectors, G categories of interest.
 
-Sources: Carbonell and Goldstein, "The use of MMR", SIGIR 1998; Chen, Zhang and Zhou, "Fast greedy
-MAP inference for determinantal point process", NeurIPS 2018; Steck, "Calibrated recommendations",
+Sources: Carbonell and Goldstein, "The use of MMR", SIGIR 1998; Gollapudi and Sharma, "An axiomatic
+approach for result diversification", WWW 2009 (max-sum); Chen, Zhang and Zhou, "Fast greedy MAP
+inference for determinantal point process", NeurIPS 2018; Steck, "Calibrated recommendations",
 RecSys 2018.
 """
 
@@ -38,6 +39,27 @@ class Gain(Protocol):
 
     def add(self, chosen: int) -> None:
         """Count a candidate as chosen."""
+
+
+class Dispersion:
+    """Max-sum diversification: minus the similarities to all chosen already, for each place.
+
+    ``-Σ_j∈S sim(i, j) / K``. Over a slate of K places the gains add up to what one less the mean
+    similarity of its pairs is, but for constants (Gollapudi and Sharma 2009, section 4.1).
+    """
+
+    def __init__(self, similarity_CC: Values, places: int) -> None:
+        self.similarity_CC = similarity_CC
+        self.places = places
+        self.sum_C = np.zeros(len(similarity_CC))
+
+    def values(self) -> Values:
+        """See :class:`Gain`."""
+        return -self.sum_C / self.places
+
+    def add(self, chosen: int) -> None:
+        """See :class:`Gain`."""
+        self.sum_C = self.sum_C + self.similarity_CC[chosen]
 
 
 class Dissimilarity:
@@ -176,6 +198,11 @@ def greedy(gain: Gain, k: int) -> Ints:
     return order
 
 
+def max_sum(relevance_C: Values, similarity_CC: Values, k: int, strength: float) -> Ints:
+    """[K] greedy max-sum: ``(1 - s) relevance_i - s Σ_j sim(i, j) / K``."""
+    return greedy(Mixture(relevance_C, [(strength, Dispersion(similarity_CC, k))]), k)
+
+
 def mmr(relevance_C: Values, similarity_CC: Values, k: int, strength: float) -> Ints:
     """[K] maximal marginal relevance: ``(1 - s) relevance_i - s max_j sim(i, j)``."""
     return greedy(Mixture(relevance_C, [(strength, Dissimilarity(similarity_CC))]), k)
@@ -190,19 +217,16 @@ def dpp(relevance_C: Values, similarity_CC: Values, k: int, strength: float) -> 
     return greedy(Mixture(relevance_C, [(strength, Volume(similarity_CC))]), k)
 
 
-def cosine(vectors: Sequence[NDArray[np.floating]]) -> Values:
-    """[C, C] mean cosine over several kinds of vectors [C, D]; positive semi-definite.
+def cosine(vector_CD: NDArray[np.floating]) -> Values:
+    """[C, C] cosines of vectors; positive semi-definite.
 
-    A candidate without a vector of one kind (all zero) is like nothing but itself there.
+    A candidate without a vector (all zero) is like nothing but itself.
     """
-    total = np.zeros((len(vectors[0]), len(vectors[0])))
-    for vector_CD in vectors:
-        length_C1 = np.linalg.norm(vector_CD, axis=1, keepdims=True)
-        unit_CD = np.asarray(vector_CD, np.float64) / np.where(length_C1 > 0, length_C1, 1)
-        total += unit_CD @ unit_CD.T
-    total /= len(vectors)
-    np.fill_diagonal(total, 1.0)
-    return total
+    length_C1 = np.linalg.norm(vector_CD, axis=1, keepdims=True)
+    unit_CD = np.asarray(vector_CD, np.float64) / np.where(length_C1 > 0, length_C1, 1)
+    cosine_CC: Values = unit_CD @ unit_CD.T
+    np.fill_diagonal(cosine_CC, 1.0)
+    return cosine_CC
 
 
 def category_vectors(table: FeatureTable) -> csr_array | None:

@@ -14,21 +14,25 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
-from pydantic import Field, model_validator
 
-from quintet.config import Config, tunable
 from quintet.data.interactions import Ints, Mask
 from quintet.errors import RuleConflictError
 from quintet.serve.slate.bound import Bound, Limit, bind
 from quintet.serve.slate.candidates import Candidates
 from quintet.serve.slate.conflicts import refusal
-from quintet.serve.slate.diversify import Dissimilarity, Gain, Interests, Mixture, Values, Volume
+from quintet.serve.slate.diversify import (
+    Dispersion,
+    Dissimilarity,
+    Gain,
+    Interests,
+    Mixture,
+    Values,
+    Volume,
+)
 from quintet.serve.slate.draw import (
     DETERMINISTIC,
-    DRAWS,
     MOST_SEQUENCES,
     Marginal,
     enumerated,
@@ -38,41 +42,10 @@ from quintet.serve.slate.draw import (
     softmax,
 )
 from quintet.serve.slate.facts import Facts, Person
-from quintet.serve.slate.policy import Plan, PolicyConfig
+from quintet.serve.slate.policy import Plan
 from quintet.serve.slate.program import Program, clashing, granted, longest
 from quintet.serve.slate.rules import RuleSet
-
-
-class SlateConfig(Config):
-    """How slates are put together.
-
-    Attributes:
-        diversity: "mmr", "dpp" or "none".
-        strength: of the diversity, from 0 to 1.
-        calibration: weight of the person's interests, from 0 to 1.
-        interests: what a slate is calibrated to: the history's categories, or the predicted ones.
-        generators: how many candidates each generator gives.
-        policy: from the predicted strategy to places and temperature.
-        marginals: whether a drawn slate's marginal propensities are computed.
-        draws: slates drawn where marginals are estimated.
-    """
-
-    diversity: Literal["none", "mmr", "dpp"] = "dpp"
-    strength: float = tunable(0.22, low=0, high=1, description="of the diversity")
-    calibration: float = tunable(0.0, low=0, high=1, description="weight of the interests")
-    interests: Literal["history", "predicted"] = "history"
-    generators: dict[str, int] = Field(default_factory=lambda: {"fused": 100})
-    policy: PolicyConfig = PolicyConfig()
-    marginals: bool = True
-    draws: int = DRAWS
-
-    @model_validator(mode="after")
-    def _weights(self) -> SlateConfig:
-        own = self.strength if self.diversity != "none" else 0.0
-        if own + self.calibration > 1:
-            raise ValueError("strength + calibration is above 1: nothing is left for relevance")
-        return self
-
+from quintet.serve.slate.settings import SlateConfig
 
 PLAIN = SlateConfig(diversity="none")
 
@@ -105,25 +78,46 @@ class Request:
     share_CG: Values | None = None
     wanted_G: Values | None = None
 
+    @cached_property
+    def lifted_C(self) -> Values:  # noqa: N802
+        """[C] fused scores, lifted as planned."""
+        return self.pool.score_C + (self.plan.lift_C if len(self.plan.lift_C) else 0.0)
+
+    @cached_property
+    def span(self) -> tuple[float, float]:
+        """The least score of the candidates, and the range that they span."""
+        main = self.lifted_C[self.pool.main_C]
+        return (float(main.min()), float(np.ptp(main))) if len(main) else (0.0, 0.0)
+
     def relevance(self) -> Values:
         """[C] fused scores, lifted as planned, in shares of the range that candidates span."""
-        score_C, main_C = self.pool.score_C, self.pool.main_C
-        if len(self.plan.lift_C):
-            score_C = score_C + self.plan.lift_C
-        if not main_C.any():
-            return np.zeros(len(score_C))
-        least, most = score_C[main_C].min(), score_C[main_C].max()
-        return np.asarray((score_C - least) / (most - least if most > least else 1.0))
+        if not self.pool.main_C.any():
+            return np.zeros(len(self.pool))
+        least, spread = self.span
+        return np.asarray((self.lifted_C - least) / (spread or 1.0))
+
+    def chances(self, relevance_C: Values) -> Values:
+        """[C] how often each is met next, where candidates at random are met once in a slate.
+
+        Gates are fitted so that fused scores are log-odds. What a diversifier gives up is then
+        counted as what it is: little where scores are close together, much where one stands out.
+        """
+        odds_C = np.exp(self.span[1] * (relevance_C - relevance_C.max(initial=-np.inf)))
+        return np.asarray(self.k * odds_C / odds_C.sum())
 
     def mixture(self, relevance_C: Values) -> Mixture:
         """What a candidate is worth at the next place."""
         gains: list[tuple[float, Gain]] = []
         if self.similarity_CC is not None and self.config.diversity != "none":
-            kind = Volume if self.config.diversity == "dpp" else Dissimilarity
-            gains.append((self.config.strength, kind(self.similarity_CC)))
+            gains.append((self.config.diversifying, self._diversity(self.similarity_CC)))
         if self.share_CG is not None and self.wanted_G is not None and self.wanted_G.any():
             gains.append((self.config.calibration, Interests(self.share_CG, self.wanted_G)))
-        return Mixture(relevance_C, gains)
+        return Mixture(self.chances(relevance_C) if gains else relevance_C, gains)
+
+    def _diversity(self, similarity_CC: Values) -> Gain:
+        if self.config.diversity == "max_sum":
+            return Dispersion(similarity_CC, self.k)
+        return (Volume if self.config.diversity == "dpp" else Dissimilarity)(similarity_CC)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from quintet.errors import RuleConflictError
 from quintet.serve.slate.account import dry_run, priced
 from quintet.serve.slate.policy import Plan
-from quintet.serve.slate.slate import SlateConfig, compose
+from quintet.serve.slate.settings import SlateConfig
+from quintet.serve.slate.slate import compose
 from tests.serve.slate.shop import IDS, names, request
 from tests.serve.slate.test_hard_rules import SIMILARITY, SLOW, histories, rule_sets
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from quintet.data.features import CategoryColumn, FeatureTable
 from quintet.serve.slate.diversify import (
+    Dispersion,
     Dissimilarity,
     Interests,
     Mixture,
@@ -20,6 +21,7 @@ from quintet.serve.slate.diversify import (
     divergence,
     dpp,
     greedy,
+    max_sum,
     mmr,
     scaled,
 )
@@ -27,7 +29,7 @@ from quintet.serve.slate.diversify import (
 
 def world(n: int, width: int, seed: int = 0):
     rng = np.random.default_rng(seed)
-    return rng.random(n), cosine([rng.normal(size=(n, width))])
+    return rng.random(n), cosine(rng.normal(size=(n, width)))
 
 
 def test_mmr_by_hand() -> None:
@@ -76,13 +78,34 @@ def test_the_greedy_set_is_close_to_the_best_set() -> None:
     assert np.linalg.det(similarity[np.ix_(own, own)]) >= (1 - 1 / np.e) * best
 
 
-@given(st.integers(1, 15), st.integers(1, 15), st.sampled_from([mmr, dpp]), st.integers(0, 9))
+@given(
+    st.integers(1, 15), st.integers(1, 15), st.sampled_from([max_sum, mmr, dpp]), st.integers(0, 9)
+)
 def test_lists_are_distinct_and_no_strength_is_the_order_of_relevance(n, k, method, seed) -> None:
     relevance, similarity = world(n, 6, seed)
     order = method(relevance, similarity, k, 0.6)
     assert len(order) == len(set(order.tolist())) == min(n, k)
     plain = np.argsort(-relevance, kind="stable")[:k]
     assert method(relevance, similarity, k, 0.0).tolist() == plain.tolist()
+
+
+def test_max_sum_by_hand() -> None:
+    # worth .5 r - .5 (sims to those chosen) / 3: 0 comes first; then 1: .45 - .15 = .3 against
+    # 2: .2; then 2: .2 - .5 (0 + .3) / 3 = .15
+    similarity = np.array([[1, 0.9, 0.0], [0.9, 1, 0.3], [0.0, 0.3, 1]])
+    assert max_sum(np.array([1.0, 0.9, 0.4]), similarity, 3, 0.5).tolist() == [0, 1, 2]
+    # at .7: 1 has .27 - .7 (.9) / 3 = .06, 2 has .12
+    assert max_sum(np.array([1.0, 0.9, 0.4]), similarity, 3, 0.7).tolist() == [0, 2, 1]
+
+
+def test_the_gains_of_max_sum_add_up_to_the_similarities_of_all_pairs() -> None:
+    _, similarity = world(7, 4, 3)
+    gain, total = Dispersion(similarity, 5), 0.0
+    for item in (2, 0, 6, 3, 1):
+        total += gain.values()[item]
+        gain.add(item)
+    own = similarity[np.ix_([2, 0, 6, 3, 1], [2, 0, 6, 3, 1])]
+    assert total == pytest.approx(-np.triu(own, 1).sum() / 5)
 
 
 def test_items_that_say_the_same_come_last() -> None:
@@ -118,11 +141,11 @@ def test_a_mixture_refuses_weights_that_leave_nothing() -> None:
         Mixture(np.ones(2), [(0.6, Volume(np.eye(2))), (0.6, Dissimilarity(np.eye(2)))])
 
 
-def test_cosine_takes_the_mean_over_kinds_of_vectors() -> None:
-    one = np.array([[1.0, 0.0], [0.0, 2.0]])
-    other = np.array([[3.0, 0.0], [1.0, 0.0]])
-    assert cosine([one, other]) == pytest.approx(np.array([[1, 0.5], [0.5, 1]]))
-    assert cosine([np.array([[0.0, 0.0], [1.0, 0.0]])]) == pytest.approx(np.eye(2))
+def test_cosine() -> None:
+    half = np.sqrt(0.5)
+    found = cosine(np.array([[1.0, 0.0], [2.0, 2.0]]))
+    assert found == pytest.approx(np.array([[1, half], [half, 1]]))
+    assert cosine(np.array([[0.0, 0.0], [1.0, 0.0]])) == pytest.approx(np.eye(2))
 
 
 def test_scaled() -> None:

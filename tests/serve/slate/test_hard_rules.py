@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from quintet.errors import RuleConflictError
 from quintet.serve.slate.policy import Plan
-from quintet.serve.slate.slate import SlateConfig, compose
+from quintet.serve.slate.settings import SlateConfig
+from quintet.serve.slate.slate import compose
 from tests.serve.slate.shop import BEHAVIOURS, IDS, broken, longest_possible, names, request
 
 wheres = st.one_of(

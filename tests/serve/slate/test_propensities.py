@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from quintet.serve.slate.policy import Plan
-from quintet.serve.slate.slate import Prepared, SlateConfig, compose
+from quintet.serve.slate.settings import SlateConfig
+from quintet.serve.slate.slate import Prepared, compose
 from tests.serve.slate.shop import FACTS, IDS, names, request
 from tests.serve.slate.test_hard_rules import SIMILARITY
 

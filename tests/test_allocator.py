@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quintet.train import allocator
-from quintet.train.allocator import hand_back, handing_back, reusing_memory
+from quintet import allocator
+from quintet.allocator import hand_back, handing_back, reusing_memory
 
 MEGABYTES = 24
 PAGE = resource.getpagesize()

@@ -1,4 +1,4 @@
-"""Keep freed memory while training: tensors of megabytes come and go a thousand times a second.
+"""Keep freed memory while training, hand it back after: tensors come and go by the megabyte.
 
 The C library's allocator maps every large block anew and hands it back when it is freed, and the
 kernel zeroes each page of it again on the next use. While :func:`reusing_memory` is in force, large
