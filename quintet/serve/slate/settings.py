@@ -12,7 +12,7 @@ from quintet.serve.slate.policy import PolicyConfig
 
 Diversity = Literal["none", "max_sum", "mmr", "dpp"]
 #: the most diverse that costs at most 2% of NDCG@10 (``benchmarks/diversity.py``)
-STRENGTHS: dict[Diversity, float] = {"none": 0.0, "max_sum": 0.4, "mmr": 0.2, "dpp": 0.1}
+STRENGTHS: dict[Diversity, float] = {"none": 0.0, "max_sum": 0.45, "mmr": 0.15, "dpp": 0.05}
 
 
 class SlateConfig(Config):
