@@ -127,7 +127,7 @@ class Ranker:
 
     # ------------------------------------------------------------------ order
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def rank(self, people: Sequence[Person], wishes: Sequence[Wish]) -> Candidates:
         """The best items of every person."""
         histories = batch(people, len(self.trained.items))
