@@ -50,6 +50,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "without identity": ("identity", "stand_in"),
 }
 PLAIN = "plain sum for the gates"
+UNVARIED = "without augmentation"
 STRICT = "quintet, strict"
 BASELINES = ("popularity", "last_item", "transitions", "item_cosine")
 #: and where people return to items
@@ -130,7 +131,8 @@ def measure_quintet(job: Job, seed: int, hooks: dict[str, Any]) -> Measured:
         measured.add("quintet, strict, history masked", unlike)
     final, result = fitted.trained, strict
     if job.ablate:
-        for row, own in ablated(job, fitted, config):
+        rows = [*ablated(job, fitted, config), (UNVARIED, unvaried(job, config))]
+        for row, own in rows:
             measured.add(f"{row}, strict" if job.refitted else row, own)
     if job.refitted:
         final, result = _refits(job, fitted, config, measured)
@@ -173,6 +175,18 @@ def ablated(job: Job, fitted: Fitted, config: TrainConfig) -> list[tuple[str, Ra
     plain_sum = config.model_copy(update={"fusion": plain})
     rows.append((PLAIN, job.evaluate(regated(fitted, job.split, plain_sum))))
     return rows
+
+
+def unvaried(job: Job, config: TrainConfig) -> RankingResult:
+    """Trained anew on the log as it stands: nothing cut at random, reordered or withheld."""
+    off = {"identity_dropout": 0.0, "attribute_dropout": 0.0, "modality_dropout": 0.0}
+    plain = config.model_copy(
+        update={
+            "model": config.model.model_copy(update=off),
+            "loop": config.loop.model_copy(update={"random_windows": False, "tie_orders": 1}),
+        }
+    )
+    return job.evaluate(train(job.encoded, job.split, plain).trained.scorer)
 
 
 def regated(

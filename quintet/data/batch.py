@@ -94,16 +94,20 @@ def newest_windows(moments: Moments, longest: int) -> Windows:
     return Windows(start, moments.stop, moments.history)
 
 
-def training_windows(events: Interactions, longest: int, rng: np.random.Generator) -> Windows:
+def training_windows(
+    events: Interactions, longest: int, rng: np.random.Generator | None
+) -> Windows:
     """Cut every history into consecutive windows of ``longest`` events at a random offset.
 
     Each event stands in exactly one window, and no two epochs cut at the same places: this is the
-    window augmentation of the training data.
+    window augmentation of the training data. Without a generator all epochs cut alike, and the
+    newest window is a whole one.
     """
     lengths = events.lengths
     active = np.flatnonzero(lengths > 0)
     n = lengths[active]
-    shift = np.where(n > longest, rng.integers(1, longest + 1, len(active)), longest)
+    drawn = 1 + (n - 1) % longest if rng is None else rng.integers(1, longest + 1, len(active))
+    shift = np.where(n > longest, drawn, longest)
     # the first window takes `shift` events, the following ones `longest` each
     count = 1 + np.maximum(0, -(-(n - shift) // longest))
     owner = np.repeat(np.arange(len(active)), count)

@@ -40,6 +40,7 @@ class LoopConfig(Config):
     patience: int = 3
     clip: float = 5.0
     tie_orders: int = 4
+    random_windows: bool = True
     low_precision: bool | None = None
 
 
@@ -160,7 +161,8 @@ class Trainer:
     def _batches(self, epoch: int) -> Iterator[Windows]:
         rng = np.random.default_rng([self.seed, epoch])
         # the last event of a window is only a target: its state has `longest` events behind it
-        windows = training_windows(self._data(epoch).events, self.model.config.longest + 1, rng)
+        cut = rng if self.config.random_windows else None
+        windows = training_windows(self._data(epoch).events, self.model.config.longest + 1, cut)
         for index in length_bucketed(windows, self.config.tokens_per_batch, rng):
             yield windows.take(index)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy.__main__ import beside
-from benchmarks.accuracy.rows import BASELINES, KS, PARTS, PLAIN
+from benchmarks.accuracy.rows import BASELINES, KS, PARTS, PLAIN, UNVARIED
 from quintet.bundle import read_bundle
 from quintet.train.results import Results, read_results
 
@@ -66,7 +66,7 @@ def test_the_plot_shows_every_row(out: Path, results: Results) -> None:
 def test_every_row_is_measured_and_compared(results: Results) -> None:
     refits = {"quintet", "quintet, strict", "quintet, counts-only refit"}
     tuned = {f"{name}, {protocol}" for name in BASELINES for protocol in ("strict", "refit")}
-    ablations = {f"{row}, strict" for row in (*PARTS, PLAIN)}
+    ablations = {f"{row}, strict" for row in (*PARTS, PLAIN, UNVARIED)}
     assert set(results.models) == refits | tuned | ablations
     assert set(results.paired) == set(results.models) - {"quintet"}
     assert results.main_model == "quintet"

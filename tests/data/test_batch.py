@@ -60,6 +60,11 @@ def test_epochs_cut_at_different_places() -> None:
     assert len(cuts) == 5
     short = events.tail(10)  # what fits one window is never cut
     assert len(training_windows(short, 10, generator)) == short.n_users
+    # without a generator the newest window of each history is a whole one
+    fixed = training_windows(events, 10, None)
+    newest = np.flatnonzero(np.isin(fixed.stop, events.offsets[1:][events.lengths > 10]))
+    assert (fixed.stop - fixed.start)[newest].tolist() == [10] * len(newest)
+    assert (fixed.stop - fixed.start).sum() == len(events)
 
 
 @settings(max_examples=60, deadline=None)
