@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from quintet.data.interactions import Interactions, Ints, Mask, seeded_hash
 from quintet.data.split import Part, Split
@@ -28,9 +29,11 @@ PRIOR_WEIGHTS = {
     "repeat": 1.0,
 }
 OTHER_PRIOR_WEIGHT = 0.4
-#: items without any event are no validation target, so nothing can be fitted for them: attributes
-#: decide, the regularised regression before the towers, which know warm items by heart
+#: items without any event are hardly ever a validation target, so nothing can be fitted for them:
+#: attributes decide, the regularised regression before the towers, which know warm items by heart
 NEW_ITEM_WEIGHTS = {"content_ridge": 1.0, "identity": 0.3, "content": 0.3}
+#: unless so many are: then their weights are fitted, and held near the former by so much
+NEW_TARGETS, NEW_PENALTY = 100, 1e-3
 
 #: the level of new items is that at which they enter lists of this length as often as they should
 LIST = 10
@@ -80,8 +83,44 @@ def fitted_fusion(
     fusion = Fusion(prior_K, config, _new_item_weights(evidence)).to(evidence.device)
     if len(rows):
         fit_fusion(fusion, _rivals(evidence, fusion, events, rows, mask_history))
+        _fit_new_weights(evidence, fusion, events, rows, mask_history)
         fusion.new_bias.fill_(_new_items_level(evidence, fusion, events, rows, mask_history))
     return fusion
+
+
+def _fit_new_weights(
+    evidence: EvidenceBuilder,
+    fusion: Fusion,
+    events: Interactions,
+    rows: Ints,
+    mask_history: bool,
+) -> None:
+    """Weights of new items, in place, by the loss of held-out targets among new items alone."""
+    rows = rows[evidence.count_I[events.item[rows]] == 0]
+    if fusion.new_K is None or len(rows) < NEW_TARGETS:
+        return
+    first_K, new_I = fusion.new_K.clone(), evidence.count_I == 0
+    for _ in range(2):  # those who rank highest by the first weights are others than by the last
+        rivals = _rivals(evidence, fusion, events, rows, mask_history, among_I=new_I)
+        fusion.new_K.copy_(_weights_among(rivals, first_K))
+
+
+def _weights_among(rivals: Rivals, first_K: Tensor) -> Tensor:
+    """[K] weights by the listwise loss of the targets, held near the first."""
+    weight_K = first_K.clone().requires_grad_()
+    target_B = torch.zeros_like(rivals.bucket_BC[:, 0])
+    optimizer = torch.optim.LBFGS([weight_K], max_iter=60, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        score_BC = rivals.evidence_BCK @ weight_K + rivals.correction_C
+        held = NEW_PENALTY * (weight_K - first_K).square().sum()
+        loss = F.cross_entropy(score_BC, target_B) + held
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return weight_K.detach()
 
 
 @torch.no_grad()
@@ -142,13 +181,16 @@ def _rivals(
     events: Interactions,
     rows: Ints,
     mask_history: bool = True,
+    among_I: Mask | None = None,
 ) -> Rivals:
+    """Whom the targets compete with: with all items, or those of ``among_I`` [I] alone."""
     histories, target = events.before(rows), torch.from_numpy(events.item[rows])
     bucket_I = item_buckets(torch.from_numpy(evidence.count_I)).to(evidence.device)
-    free = events.n_items - 1 - int(_distinct(histories).max(initial=0))
+    barred_I = torch.from_numpy(np.zeros(events.n_items, bool) if among_I is None else ~among_I)
+    free = int((~barred_I).sum()) - 1 - int(_distinct(histories).max(initial=0))
     parts = []
     for index, block in evidence.blocks(histories, apart=True):
-        masked_BI = torch.zeros(len(index), events.n_items, dtype=torch.bool)
+        masked_BI = barred_I.repeat(len(index), 1)
         masked_BI[block.group(), block.item] = mask_history
         masked_BI[torch.arange(len(index)), target[index]] = False  # it may be a repeat
         parts.append(

@@ -214,3 +214,59 @@ def test_where_nothing_is_new_known_items_pretend(evidence, split) -> None:
     assert fusion.new_K is not None
     assert math.isfinite(float(fusion.new_bias))
     assert float(fusion.new_bias) != 0
+
+
+# ---------------------------------------------------------------- where many targets are new items
+
+
+def test_weights_of_new_items_are_those_of_the_loss() -> None:
+    generator = torch.Generator().manual_seed(0)
+    evidence_BCK = torch.randn(600, 8, 2, generator=generator)
+    # who is met is drawn by the second kind of evidence, with weight 2
+    choice_B = torch.multinomial((2 * evidence_BCK[..., 1]).softmax(1), 1, generator=generator)
+    place = choice_B[:, :, None].expand(-1, -1, 2)
+    first = evidence_BCK[:, :1].clone()
+    evidence_BCK[:, :1] = evidence_BCK.gather(1, place)
+    evidence_BCK.scatter_(1, place, first)
+    rivals = Rivals(evidence_BCK, torch.zeros(600, 8).long(), torch.ones(600, 3), torch.zeros(8))
+    found_K = gates._weights_among(rivals, torch.tensor([1.0, 0.0]))
+    torch.testing.assert_close(found_K, torch.tensor([0.0, 2.0]), atol=0.25, rtol=0)
+
+
+def test_new_items_are_weighed_by_targets_where_enough_are_new(
+    recommender, split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = recommender.scorer.evidence
+    count_I = np.where(np.arange(len(whole.count_I)) % 2 == 0, whole.count_I, 0)
+    evidence = EvidenceBuilder(
+        whole.model, whole.memories, whole.item_inputs, whole.user_inputs, count_I
+    )
+    rows, _ = validation_targets(split, 0.2, 1500, 0)
+    n_new = int((count_I[split.events.item[rows]] == 0).sum())
+    found = {}
+    for least in (n_new, n_new + 1):
+        monkeypatch.setattr(gates, "NEW_TARGETS", least)
+        found[least] = fitted_fusion(evidence, split.events, rows, FusionConfig())
+    fixed = [gates.NEW_ITEM_WEIGHTS.get(name, 0.0) for name in evidence.names]
+    assert found[n_new + 1].new_K.tolist() == pytest.approx(fixed)
+    assert not torch.allclose(found[n_new].new_K, found[n_new + 1].new_K, atol=1e-2)
+    # the gates of known items are the same
+    torch.testing.assert_close(found[n_new].strength_K, found[n_new + 1].strength_K)
+
+
+def test_rivals_among_some_items_are_those_alone(evidence, split) -> None:
+    rows, _ = validation_targets(split, 0.2, 1500, 0)
+    some_I = np.zeros(50, np.bool_)
+    some_I[split.events.item[rows]] = True
+    some_I[:30] = True
+    bucket_I = item_buckets(torch.from_numpy(np.where(some_I, 0, 9)))
+    fusion = prior(evidence)
+    found = gates._rivals(evidence, fusion, split.events, rows, among_I=some_I)
+    histories = split.events.before(rows)
+    scores = evidence.evidence(histories)
+    by_length = np.argsort(histories.lengths, kind="stable")  # the order of blocks
+    found_BCK = found.evidence_BCK[torch.from_numpy(np.argsort(by_length, kind="stable"))]
+    for row in range(len(rows)):
+        own = scores[row][bucket_I == 0]
+        for rival in found_BCK[row]:
+            assert (own - rival).abs().amax(1).min() < 1e-4
