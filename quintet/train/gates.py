@@ -33,7 +33,7 @@ OTHER_PRIOR_WEIGHT = 0.4
 #: attributes decide, the regularised regression before the towers, which know warm items by heart
 NEW_ITEM_WEIGHTS = {"content_ridge": 1.0, "identity": 0.3, "content": 0.3}
 #: unless so many are: then their weights are fitted, and held near the former by so much
-NEW_TARGETS, NEW_PENALTY = 100, 1e-3
+NEW_TARGETS, HELD_NEAR = 100, 0.3
 
 #: the level of new items is that at which they enter lists of this length as often as they should
 LIST = 10
@@ -83,21 +83,25 @@ def fitted_fusion(
     fusion = Fusion(prior_K, config, _new_item_weights(evidence)).to(evidence.device)
     if len(rows):
         fit_fusion(fusion, _rivals(evidence, fusion, events, rows, mask_history))
-        _fit_new_weights(evidence, fusion, events, rows, mask_history)
-        fusion.new_bias.fill_(_new_items_level(evidence, fusion, events, rows, mask_history))
+        fit_new_weights(evidence, fusion, events, rows, mask_history, NEW_TARGETS)
+        fusion.new_bias.fill_(new_items_level(evidence, fusion, events, rows, mask_history))
     return fusion
 
 
-def _fit_new_weights(
+def fit_new_weights(
     evidence: EvidenceBuilder,
     fusion: Fusion,
     events: Interactions,
     rows: Ints,
     mask_history: bool,
+    least: int,
 ) -> None:
-    """Weights of new items, in place, by the loss of held-out targets among new items alone."""
+    """Weights of new items, in place, by the loss of targets among new items alone.
+
+    Histories are read without new items. With fewer than ``least`` such targets the weights stay.
+    """
     rows = rows[evidence.count_I[events.item[rows]] == 0]
-    if fusion.new_K is None or len(rows) < NEW_TARGETS:
+    if fusion.new_K is None or len(rows) < least:
         return
     first_K, new_I = fusion.new_K.clone(), evidence.count_I == 0
     for _ in range(2):  # those who rank highest by the first weights are others than by the last
@@ -114,7 +118,7 @@ def _weights_among(rivals: Rivals, first_K: Tensor) -> Tensor:
     def closure() -> Tensor:
         optimizer.zero_grad()
         score_BC = rivals.evidence_BCK @ weight_K + rivals.correction_C
-        held = NEW_PENALTY * (weight_K - first_K).square().sum()
+        held = HELD_NEAR / len(target_B) * (weight_K - first_K).square().sum()
         loss = F.cross_entropy(score_BC, target_B) + held
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
@@ -124,14 +128,15 @@ def _weights_among(rivals: Rivals, first_K: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _new_items_level(
+def new_items_level(
     evidence: EvidenceBuilder,
     fusion: Fusion,
     events: Interactions,
     rows: Ints,
     mask_history: bool,
+    share: float | None = None,
 ) -> float:
-    """What brings new items into lists as often as held-out targets are new items.
+    """What brings new items into lists as often as held-out targets are new, or by ``share``.
 
     Their scores come from other weights than those of known items, so that nothing else says where
     they belong among them: without it they crowded out what people know. The share among targets is
@@ -141,7 +146,8 @@ def _new_items_level(
     if fusion.new_K is None:
         return 0.0
     new_I = torch.from_numpy(evidence.count_I == 0)
-    share = _share_of_new(new_I.numpy(), events.item[rows])
+    if share is None:
+        share = _share_of_new(new_I.numpy(), events.item[rows])
     if not new_I.any():
         new_I = torch.from_numpy(seeded_hash(np.arange(events.n_items), 0) % PRETENDERS == 0)
         share = float(new_I.double().mean())
@@ -185,6 +191,8 @@ def _rivals(
 ) -> Rivals:
     """Whom the targets compete with: with all items, or those of ``among_I`` [I] alone."""
     histories, target = events.before(rows), torch.from_numpy(events.item[rows])
+    if among_I is not None:
+        histories = histories.select(~among_I[histories.item])
     bucket_I = item_buckets(torch.from_numpy(evidence.count_I)).to(evidence.device)
     barred_I = torch.from_numpy(np.zeros(events.n_items, bool) if among_I is None else ~among_I)
     free = int((~barred_I).sum()) - 1 - int(_distinct(histories).max(initial=0))

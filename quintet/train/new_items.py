@@ -9,24 +9,15 @@ towers they are items like any other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from quintet.config import Config, tunable
-from quintet.data.interactions import Interactions, Ints, Mask, seeded_hash
+from quintet.data.interactions import Ints, Mask, seeded_hash
 from quintet.data.split import Part, Split
-from quintet.nn.fusion import Fusion, item_buckets
+from quintet.nn.fusion import Fusion
 from quintet.serve.evidence import EvidenceBuilder
+from quintet.train.gates import fit_new_weights, new_items_level
 from quintet.train.prepare import TrainingTables
-
-#: rivals that items known to the towers send against a target: the highest, and a sample
-HIGHEST, SAMPLED = 100, 200
-#: a penalty of this times the squared distance from the first weights
-HOLD = 1e-3
 
 
 class RehearsalConfig(Config):
@@ -37,7 +28,11 @@ class RehearsalConfig(Config):
     )
     least_items: int = 40
     most_items: int = 400
+    least_targets: int = 20
     most_targets: int = 1500
+    presence: float = tunable(
+        0.4, low=0.0, high=2.0, description="of new items in lists, by their part of the catalogue"
+    )
 
 
 def rehearsed(tables: TrainingTables, config: RehearsalConfig, seed: int) -> Mask:
@@ -62,11 +57,14 @@ def fit_new_items(
     known_rows: Ints,
     config: RehearsalConfig,
     seed: int,
+    *,
+    mask_history: bool = True,
 ) -> None:
-    """Fit the weights of new items, in place, against items that are known.
+    """Fit the weights of new items, in place, and where they belong among items that are known.
 
-    The loss is that of the next item, over hidden and known targets in the proportion in which they
-    occur: hidden items must be found, and must not crowd out what people know.
+    The hidden items compete with one another for their own events. Fitted against known items too,
+    the weights had to serve the level above all and told new items apart worse than one kind of
+    evidence alone (docs/experiments.md); the level is now set by how often they enter lists.
 
     Args:
         fusion: with gates fitted for known items; those stay.
@@ -76,107 +74,22 @@ def fit_new_items(
         known_rows: held-out events that the gates were fitted on.
         config: settings of the rehearsal.
         seed: of what is drawn.
+        mask_history: see :func:`~quintet.train.gates.fitted_fusion`.
     """
     if fusion.new_K is None or not hidden_I.any():
         return
     events = split.events
-    trained_E = split.part == Part.TRAIN
-    share = float(hidden_I[events.item[trained_E]].mean())
-    hidden_rows = _drawn(np.flatnonzero(trained_E & hidden_I[events.item]), config, seed)
-    known_rows = _drawn(known_rows[~hidden_I[events.item[known_rows]]], config, seed)
-    parts = [
-        _contest(fusion, evidence, events, hidden_I, rows) for rows in (hidden_rows, known_rows)
-    ]
-    first_K = fusion.new_K.cpu()
-    weight_K = first_K.clone().requires_grad_()
-    bias = fusion.new_bias.cpu().clone().requires_grad_()
-    optimizer = torch.optim.LBFGS([weight_K, bias], max_iter=60, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        losses = [part.loss(weight_K, bias) for part in parts]
-        loss = share * losses[0] + (1 - share) * losses[1]
-        loss = loss + share * HOLD * (weight_K - first_K).square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        fusion.new_K.copy_(weight_K)
-        fusion.new_bias.copy_(bias)
+    rows = np.flatnonzero((split.part == Part.TRAIN) & hidden_I[events.item])
+    histories = events.before(rows)
+    told = np.bincount(histories.group(), ~hidden_I[histories.item], minlength=len(rows)) > 0
+    rows = _drawn(rows[told], config, seed)
+    fit_new_weights(evidence, fusion, events, rows, mask_history, config.least_targets)
+    share = config.presence * float((evidence.count_I == 0).mean())
+    known_rows = known_rows[evidence.count_I[events.item[known_rows]] > 0]
+    level = new_items_level(evidence, fusion, events, known_rows, mask_history, share)
+    fusion.new_bias.fill_(level)
 
 
 def _drawn(rows: Ints, config: RehearsalConfig, seed: int) -> Ints:
     order = np.argsort(seeded_hash(rows, seed), kind="stable")
     return np.sort(rows[order[: config.most_targets]])
-
-
-@dataclass(frozen=True)
-class _Contest:
-    """N targets among H hidden items and C known rivals, of which the scores are settled.
-
-    Attributes:
-        evidence_NHK: of the hidden items.
-        known_NC: scores of the target, if it is known, and of the known rivals, corrected for the
-            sample; -inf where there is none.
-        target_N: place of the target among the hidden items, then the known ones.
-    """
-
-    evidence_NHK: Tensor
-    known_NC: Tensor
-    target_N: Tensor
-
-    def loss(self, weight_K: Tensor, bias: Tensor) -> Tensor:
-        """Cross-entropy of the targets."""
-        new_NH = self.evidence_NHK @ weight_K + bias
-        return F.cross_entropy(torch.cat([new_NH, self.known_NC], dim=1), self.target_N)
-
-
-@torch.no_grad()
-def _contest(
-    fusion: Fusion, evidence: EvidenceBuilder, events: Interactions, hidden_I: Mask, rows: Ints
-) -> _Contest:
-    """Who competes with the targets; histories are read without the hidden items."""
-    histories, target = events.before(rows), torch.from_numpy(events.item[rows])
-    histories = histories.select(~hidden_I[histories.item])
-    told = histories.lengths > 0
-    histories, target = histories.users(np.flatnonzero(told)), target[torch.from_numpy(told)]
-    hidden = torch.from_numpy(np.flatnonzero(hidden_I))
-    place_I = torch.full((events.n_items,), -1)
-    place_I[hidden] = torch.arange(len(hidden))
-    bucket_I = item_buckets(torch.from_numpy(evidence.count_I)).to(evidence.device)
-    parts = []
-    for index, block in evidence.blocks(histories, apart=True):
-        evidence_BIK = evidence.evidence(block)
-        # from here on where targets and samples are, whatever device the model is on
-        score_BI = fusion(evidence_BIK, evidence.context(block), bucket_I).cpu()
-        target_B = target[index]
-        score_BI[:, torch.from_numpy(evidence.count_I == 0)] = float("-inf")
-        own_B = score_BI.gather(1, target_B[:, None])[:, 0]
-        score_BI[block.group(), block.item] = float("-inf")
-        score_BI.scatter_(1, target_B[:, None], float("-inf"))
-        rival_BC = _rivals(score_BI, seed=int(index[0]))
-        at_B = place_I[target_B]
-        known_BC = torch.cat([own_B[:, None], rival_BC], dim=1)
-        parts.append(
-            (
-                evidence_BIK[:, hidden].cpu(),
-                known_BC,
-                torch.where(at_B >= 0, at_B, torch.full_like(at_B, len(hidden))),
-            )
-        )
-    evidence_NHK, known_NC, target_N = (torch.cat(own) for own in zip(*parts, strict=True))
-    return _Contest(evidence_NHK, known_NC, target_N)
-
-
-def _rivals(score_BI: Tensor, seed: int) -> Tensor:
-    """[B, C] scores of the highest, and of a sample of the rest that stands for all of it."""
-    top = min(HIGHEST, score_BI.shape[1])
-    highest_BC, place_BC = score_BI.topk(top, dim=1)
-    rest_BI = torch.isfinite(score_BI).scatter(1, place_BC, False)
-    chance_BI = torch.rand(score_BI.shape, generator=torch.Generator().manual_seed(seed))
-    drawn_BC = chance_BI.masked_fill(~rest_BI, -1.0).topk(min(SAMPLED, score_BI.shape[1])).indices
-    picked_BC = score_BI.gather(1, drawn_BC).masked_fill(~rest_BI.gather(1, drawn_BC), -torch.inf)
-    n_rest_B1 = rest_BI.sum(1, keepdim=True)
-    correction_B1 = (n_rest_B1 / n_rest_B1.clamp(1, drawn_BC.shape[1])).log()
-    return torch.cat([highest_BC, picked_BC + correction_B1], dim=1)

@@ -154,7 +154,8 @@ def train(
     say("fitting gates and calibration")
     fusion = fitted_fusion(evidence, split.events, fuse, config.fusion, mask_history=masked)
     if hidden_I.any():
-        fit_new_items(fusion, evidence, split, hidden_I, fuse, config.rehearsal, config.seed)
+        asked = (config.rehearsal, config.seed)
+        fit_new_items(fusion, evidence, split, hidden_I, fuse, *asked, mask_history=masked)
         memories = fit_memories(config, whole)
         for name in model.tasks:
             model.task(name).fit(whole.events, whole.items, whole.users)

@@ -263,6 +263,7 @@ def test_rivals_among_some_items_are_those_alone(evidence, split) -> None:
     fusion = prior(evidence)
     found = gates._rivals(evidence, fusion, split.events, rows, among_I=some_I)
     histories = split.events.before(rows)
+    histories = histories.select(~some_I[histories.item])  # read without those items
     scores = evidence.evidence(histories)
     by_length = np.argsort(histories.lengths, kind="stable")  # the order of blocks
     found_BCK = found.evidence_BCK[torch.from_numpy(np.argsort(by_length, kind="stable"))]
