@@ -16,15 +16,16 @@ import time
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from rich.console import Console
 
 from benchmarks.accuracy.data import Asked, read
+from benchmarks.transfer.few_labels import workers
 from quintet.config import apply_overrides, build
 from quintet.data.encode import Encoded
 from quintet.data.interactions import Floats, Interactions, Ints, seeded_hash
@@ -206,24 +207,28 @@ def one_draw(
 def main() -> None:
     """Train, add, measure and write."""
     arguments = parser().parse_args()
-    torch.set_num_threads(1)
     console, started = Console(), time.perf_counter()
     settings = tomllib.loads(arguments.config.read_text(encoding="utf8"))
     settings = apply_overrides(settings, [*NETWORK, *arguments.set])
     config = build(TrainConfig, settings)
     plain = build(TrainConfig, apply_overrides(settings, [PLAIN]))
     asked = Asked(arguments.dataset, arguments.items, arguments.data, tuple(arguments.leave_out))
+    numbers = range(arguments.first_draw, arguments.first_draw + arguments.draws)
+    work = partial(
+        one_draw, asked, arguments.share, config=config, plain=plain, most=arguments.users
+    )
     draws = []
-    for draw in range(arguments.first_draw, arguments.first_draw + arguments.draws):
-        draws.append(one_draw(asked, arguments.share, draw, config, plain, arguments.users))
-        results = summary(draws, config, arguments, time.perf_counter() - started)
-        write_results(arguments.out / "results.json", results)
-        console.print(
-            {
-                row: {m: round(float(v.mean()), 4) for m, v in own.items()}
-                for row, own in draws[-1].items()
-            }
-        )
+    with workers(arguments.jobs) as pool:
+        for found in pool.map(work, numbers):
+            draws.append(found)
+            results = summary(draws, config, arguments, time.perf_counter() - started)
+            write_results(arguments.out / "results.json", results)
+            console.print(
+                {
+                    row: {m: round(float(v.mean()), 4) for m, v in own.items()}
+                    for row, own in found.items()
+                }
+            )
     picture(results, arguments.out / "cold_items.svg")
     console.print(results["paired"])
     console.print(f"figures: {arguments.out / 'results.json'}")
@@ -243,6 +248,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--share", type=float, default=0.1, help="of the items taken out")
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--first-draw", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="draws side by side, a core each")
     parser.add_argument("--users", type=int, help="users with known targets; all when absent")
     parser.add_argument("--config", type=Path, default=CONFIG)
     parser.add_argument("--set", action="append", default=[], help="setting=value, as in train")
