@@ -26,19 +26,14 @@ FOLLOWED = (*OWN, ItemUpsert.kind, Erasure.kind)
 
 @dataclass
 class Kept:
-    """One owner's records: (offset, event), oldest first, and the edits laid over one another.
-
-    What was made of them goes with the model that it was made for: people keep no model alive.
-    """
+    """One owner's records: (offset, event), oldest first, and the edits laid over one another."""
 
     events: list[tuple[int, Event]] = field(default_factory=list)
     edits: dict[str, Any] = field(default_factory=dict)
     erased: bool = False
-    made: WeakKeyDictionary[Trained, Person] = field(default_factory=WeakKeyDictionary)
 
     def add(self, offset: int, record: Event | ProfileEdit) -> None:
         """A newer record."""
-        self.made.clear()
         if isinstance(record, Event):
             self.events.append((offset, record))
         else:
@@ -69,6 +64,8 @@ class Known:
         self.offset = journal.last_offset
         self.items_changed = True
         self._kept: OrderedDict[Owner, Kept] = OrderedDict()
+        # by model, and gone with it: people keep no model alive
+        self._made: WeakKeyDictionary[Trained, dict[Owner, Person]] = WeakKeyDictionary()
 
     def follow(self) -> None:
         """Take in what was written since; raises what the journal raises."""
@@ -81,10 +78,12 @@ class Known:
                 kept = self._kept.get(record.owner)
                 if kept is not None:
                     kept.add(entry.offset, record)
+                    self._unmake(record.owner)
             elif isinstance(record, ItemUpsert):
                 self.items_changed = True
             else:
                 self._kept.clear()  # a tombstone does not say whose it is
+                self._made.clear()
             newest = max(newest, entry.offset)
         self.offset = newest
 
@@ -92,12 +91,13 @@ class Known:
         """What is known of an owner, as ``live`` reads it; ``row`` in its users, or -1."""
         kept = self.kept(owner)
         trained = live.trained
-        held = kept.made.get(trained)
+        made_for = self._made.setdefault(trained, {})
+        held = made_for.get(owner)
         if held is not None:
             return held
         events = [event for offset, event in kept.events if offset > live.base_offset]
         made = person(trained, -1 if kept.erased else row, events, kept.edits)
-        kept.made[trained] = made
+        made_for[owner] = made
         return made
 
     def kept(self, owner: Owner) -> Kept:
@@ -113,9 +113,14 @@ class Known:
                 made.add(entry.offset, entry.record)
         self._kept[owner] = made
         if len(self._kept) > MOST_PEOPLE:
-            self._kept.popitem(last=False)
+            self._unmake(self._kept.popitem(last=False)[0])
         return made
 
     def forget(self, owner: Owner) -> None:
         """Drop what is kept of an owner; it is read again when asked for."""
         self._kept.pop(owner, None)
+        self._unmake(owner)
+
+    def _unmake(self, owner: Owner) -> None:
+        for made in self._made.values():
+            made.pop(owner, None)
