@@ -1,4 +1,4 @@
-"""People in memory: as the journal tells of them, and no longer than the model they were made for."""
+"""People in memory: as the journal tells of them, no longer than the model they were made for."""
 
 from __future__ import annotations
 
