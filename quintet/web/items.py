@@ -10,6 +10,7 @@ from quintet.data.vocab import Vocabulary
 from quintet.errors import DataError, InvalidRequestError
 from quintet.serve.grown import attribute_table, ids_of
 from quintet.store import ItemUpsert, Journal
+from quintet.web.choosing import rows_of
 from quintet.web.journaling import now
 from quintet.web.live import Holder, Live
 from quintet.web.models import ItemIn
@@ -43,6 +44,22 @@ def checked(live: Live, sent: Sequence[ItemIn]) -> list[ItemUpsert]:
         )
         for item, one in zip(ids, sent, strict=True)
     ]
+
+
+def described(live: Live, item: str | int) -> dict[str, Any]:
+    """The attributes of an item, as the service knows them now.
+
+    Raises:
+        UnknownIdError: it is not in the catalogue.
+    """
+    row = int(rows_of(live, [item])[0])
+    trained = live.trained
+    return {
+        "model": live.version,
+        "item_id": trained.items.ids([row])[0],
+        "attributes": trained.item_table.slice(row, 1).to_pylist()[0],
+        "offered": bool(live.offered_I[row]),
+    }
 
 
 def fits(live: Live, ids: Sequence[str | int], rows: Sequence[Mapping[str, Any]]) -> bool:

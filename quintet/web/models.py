@@ -49,11 +49,16 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
 
-class Personal(Answer):
-    """Base of what is answered of one person."""
+class ByModel(Answer):
+    """Base of what a model answers."""
 
     request_id: str
     model: str
+
+
+class Personal(ByModel):
+    """Base of what is answered of one person."""
+
     delta_offset: int = Field(description="journal offset up to which events are in this answer")
     basis: str
 
@@ -146,10 +151,7 @@ class RecommendIn(AskedIn):
     rules: Name | None = Field(default=None, description="name of a rule set")
     slate: bool | None = Field(default=None, description="mix by the predicted strategy")
     exploration: Finite | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="temperature of the draw, in shares of the candidates' range of scores",
+        default=None, ge=0, le=1, description="temperature of the draw; the scores span 1"
     )
     reasons: bool = True
 
@@ -225,11 +227,9 @@ class SimilarItem(Answer):
     shared: dict[str, list[str]]
 
 
-class SimilarOut(Answer):
+class SimilarOut(ByModel):
     """Items near to one."""
 
-    request_id: str
-    model: str
     item_id: str | int
     items: list[SimilarItem]
 
@@ -314,11 +314,17 @@ class ItemsIn(Request):
     items: list[ItemIn] = Field(min_length=1, max_length=MOST_ITEMS)
 
 
-class ItemsOut(Answer):
+class ItemView(ByModel):
+    """What is known of an item, and whether it may be recommended."""
+
+    item_id: str | int
+    attributes: dict[str, Any]
+    offered: bool
+
+
+class ItemsOut(ByModel):
     """They are on disk and take part in the next answer."""
 
-    request_id: str
-    model: str
     offset: int
     added: int
     changed: int
@@ -364,11 +370,9 @@ class ModelIn(Request):
     rollback: bool = False
 
 
-class ModelOut(Answer):
+class ModelOut(ByModel):
     """What is served."""
 
-    request_id: str
-    model: str
     bundle: str
     previous: str | None
     items: int

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from quintet.errors import BundleError, InvalidRequestError
 from quintet.web import models as m
 from quintet.web.api import JSON, NDJSON, Call, Route
+from quintet.web.operations import live, look, metrics, ready
 from quintet.web.problems import Unfit, fitted
 from quintet.web.strict import read_json
 from quintet.web.swapping import Swapper
@@ -143,6 +144,11 @@ def read_items(data: bytes, media: str) -> m.ItemsIn:
     return m.ItemsIn(items=[fitted(m.ItemIn, value)])
 
 
+async def item(call: Call) -> RESULT:
+    """What is known of one item."""
+    return await call.service.item(_id(call.path["item"]))
+
+
 async def items(call: Call) -> RESULT:
     """Add, change or retire items."""
     return await call.service.upsert(call.body)
@@ -182,37 +188,6 @@ async def swap_model(call: Call) -> RESULT:
 async def make_backup(call: Call) -> RESULT:
     """Back up the journal."""
     return await backup(call.service)
-
-
-# ---------------------------------------------------------------- health
-
-
-async def live(call: Call) -> RESULT:
-    """The process answers."""
-    del call
-    return {"status": "ok"}
-
-
-async def ready(call: Call) -> Response | RESULT:
-    """Whether traffic should come here."""
-    service = call.service
-    problems = [f"{part}: {what}" for part, what in service.problems.items()]
-    problems += ["draining"] if service.draining else []
-    body = {
-        "request_id": call.request_id,
-        "status": "unavailable" if problems else "ok",
-        "model": service.holder.live.version,
-        "offset": service.known.offset,
-        "problems": problems,
-    }
-    return Response(
-        msgspec.json.encode(body), 503 if problems else 200, media_type="application/json"
-    )
-
-
-async def metrics(call: Call) -> Response:
-    """Numbers for Prometheus."""
-    return Response(call.service.metrics.text(), media_type="text/plain; version=0.0.4")
 
 
 async def openapi(call: Call) -> Response:
@@ -342,6 +317,7 @@ ROUTES = [
         read=read_items,
         examples={"one": ITEM, "retire": {"item_id": "i-new", "retired": True}},
     ),
+    Route("GET", "/v1/items/{item:path}", "read", item, m.ItemView, "What is known of an item"),
     Route(
         "GET",
         "/v1/experiments",
@@ -387,5 +363,6 @@ ROUTES = [
     Route("GET", "/health/live", "public", live, m.HealthOut, "The process answers"),
     Route("GET", "/health/ready", "public", ready, m.HealthOut, "Traffic may come"),
     Route("GET", "/metrics", "read", metrics, None, "Numbers for Prometheus"),
+    Route("GET", "/console", "public", look, None, "A page to look at what people are shown"),
     Route("GET", "/openapi.json", "public", openapi, None, "This description"),
 ]

@@ -263,6 +263,10 @@ class Service:
 
     # ------------------------------------------------------------------ items and models
 
+    async def item(self, item: str) -> dict[str, Any]:
+        """What is known of an item."""
+        return await self.build(items.described, self.holder.live, item)
+
     async def upsert(self, request: models.ItemsIn) -> dict[str, Any]:
         """Store items and let them take part."""
         started = time.perf_counter()

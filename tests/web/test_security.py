@@ -15,7 +15,7 @@ from quintet.web.security import SCOPES, Gatekeeper, new_key, read_keys, write_k
 from quintet.web.server import Options
 from tests.web.running import Running, keys_file
 
-PUBLIC = {"/health/live", "/health/ready", "/openapi.json"}
+PUBLIC = {"/health/live", "/health/ready", "/openapi.json", "/console"}
 TRAVERSALS = [
     f"{up}{name}"
     for up in ("../", "..\\", "%2e%2e/", "....//", "/", "~/", "./../", "bundle/../../", "..;/")
