@@ -110,7 +110,7 @@ def fit_new_weights(
 
 
 def _weights_among(rivals: Rivals, first_K: Tensor) -> Tensor:
-    """[K] weights by the listwise loss of the targets, held near the first."""
+    """[K] weights by the listwise loss of the targets, held near the first; none below 0."""
     weight_K = first_K.clone().requires_grad_()
     target_B = torch.zeros_like(rivals.bucket_BC[:, 0])
     optimizer = torch.optim.LBFGS([weight_K], max_iter=60, line_search_fn="strong_wolfe")
@@ -124,7 +124,7 @@ def _weights_among(rivals: Rivals, first_K: Tensor) -> Tensor:
         return loss
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
-    return weight_K.detach()
+    return weight_K.detach().clamp(min=0.0)  # evidence against an item is chance, or its own fame
 
 
 @torch.no_grad()
