@@ -25,7 +25,7 @@ import pyarrow as pa
 from rich.console import Console
 
 from benchmarks.accuracy.data import Asked, read
-from benchmarks.transfer.few_labels import workers
+from benchmarks.pool import workers
 from quintet.config import apply_overrides, build
 from quintet.data.encode import Encoded
 from quintet.data.interactions import Floats, Interactions, Ints, seeded_hash

@@ -20,9 +20,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.demo.setting import SETTINGS
+from benchmarks.pool import workers
 from quintet.data.clean import clean
 from quintet.data.encode import Encoded, encode
 from quintet.data.sources.base import open_dataset
@@ -112,7 +111,7 @@ def main() -> None:
         Job(asked.data, 0, n + 1, asked.depth, asked.attribute) for n in range(asked.development)
     ]
     whole = [Job(asked.data, seed, 0, asked.depth, asked.attribute) for seed in range(asked.seeds)]
-    with ProcessPoolExecutor(asked.jobs, get_context("spawn")) as pool:
+    with workers(asked.jobs) as pool:
         found = list(pool.map(measured, [*cut, *whole]))
     curves = [curve for curve, _ in found]
     development, test = pooled(curves[: len(cut)]), averaged(curves[len(cut) :])
@@ -129,9 +128,6 @@ def main() -> None:
 
 def measured(job: Job) -> tuple[Curve, dict[str, float]]:
     """The curve of a job's model on what it has not seen, and how long diversifying takes."""
-    import torch
-
-    torch.set_num_threads(1)
     encoded = shortened(encode(clean(open_dataset(job.data))[0], tie_seed=job.seed), job.without)
     split = leave_one_out(encoded.events)
     config = TrainConfig.model_validate({**SETTINGS, "seed": job.seed})

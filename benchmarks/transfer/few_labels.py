@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
+from benchmarks.pool import workers
 from quintet.data.encode import Encoded
 from quintet.data.interactions import Floats
 from quintet.data.split import Split, few_labels
@@ -139,12 +137,6 @@ def tuned_rates(
             chosen[row] = max(found, key=lambda rate: found[rate])
             print(f"{share:.0%}, {row}: {found}", flush=True)
     return chosen
-
-
-def workers(jobs: int) -> ProcessPoolExecutor:
-    """Processes of one thread each."""
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, context, torch.set_num_threads, (1,))
 
 
 def validated(
