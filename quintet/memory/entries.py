@@ -135,24 +135,25 @@ def followed(histories: Interactions, weight_E: Floats, matrix: Matrix) -> Entri
         weight_E: [E] of each event; those of weight 0 cost nothing.
         matrix: [I, I] from an item of the history to what it leads to.
     """
+    n_items = matrix.shape[1]
+    if can_compile():
+        right = (matrix.indptr, matrix.indices, matrix.data)
+        weight = np.asarray(weight_E, np.float32)
+        made = _follow(histories.offsets, histories.item, weight, *right, n_items)
+        return Entries(*made, n_items)
     kept = np.flatnonzero(weight_E)
-    item, weight, group = histories.item, weight_E, histories.group()
-    if len(kept) < len(weight_E):
-        item, weight, group = item[kept], weight_E[kept], group[kept]
-    n_rows, n_items = histories.n_users, matrix.shape[1]
-    start = matrix.indptr[item]
-    count = matrix.indptr[item + 1] - start
+    item, weight, group = histories.item[kept], weight_E[kept], histories.group()[kept]
+    count = matrix.indptr[item + 1] - matrix.indptr[item]
     total = int(count.sum())
     if total * SPARSEST > n_items:
-        offsets = np.searchsorted(group, np.arange(n_rows + 1))
+        offsets = np.searchsorted(group, np.arange(histories.n_users + 1))
         return _by_row(offsets, item, weight.astype(np.float32), matrix, total)
     # the loop clears a working array as long as a row: for few entries of a large catalogue that
     # takes longer than all the rest
-    shift = np.repeat(start - (np.cumsum(count) - count), count)
-    entry = np.arange(total) + shift
+    entry = np.arange(total) + np.repeat(matrix.indptr[item] - (np.cumsum(count) - count), count)
     value = matrix.data[entry] * np.repeat(weight, count)
     key = np.repeat(group, count) * n_items + matrix.indices[entry]
-    return summed_entries(key, value, (n_rows, n_items))
+    return summed_entries(key, value, (histories.n_users, n_items))
 
 
 def _by_row(offsets_B: Ints, item: Ints, weight: Floats, matrix: Matrix, most: int) -> Entries:
@@ -160,14 +161,10 @@ def _by_row(offsets_B: Ints, item: Ints, weight: Floats, matrix: Matrix, most: i
     kind = matrix.indices.dtype
     n_rows, n_items = len(offsets_B) - 1, matrix.shape[1]
     found, value = np.empty(most, kind), np.empty(most, np.float32)
+    ends = np.empty(n_rows + 1, kind)
+    left = (offsets_B.astype(kind), item.astype(kind), weight)
     right = (matrix.indptr, matrix.indices, matrix.data)
-    if can_compile():
-        ends = np.zeros(n_rows + 1, np.int64)
-        _sum_rows(offsets_B, item, weight, *right, n_items, ends, found, value)
-    else:
-        left = (offsets_B.astype(kind), item.astype(kind), weight)
-        ends = np.empty(n_rows + 1, kind)
-        csr_matmat(n_rows, n_items, *left, *right, ends, found, value)
+    csr_matmat(n_rows, n_items, *left, *right, ends, found, value)
     total = int(ends[-1])
     return Entries(ends.astype(np.int64), found[:total], value[:total], n_items)
 
@@ -218,23 +215,45 @@ def _at(  # type: ignore[no-untyped-def]
 
 
 @Compiled
-def _sum_rows(  # type: ignore[no-untyped-def]
-    offsets_B, item_E, weight_E, start_I, item_N, value_N, n_items, ends_B, found, total
+def _follow(  # type: ignore[no-untyped-def]
+    offsets_B, item_E, weight_E, start_I, item_N, value_N, n_items
 ):
-    """Rows of a sparse product, its entries in the order in which they are met."""
-    row_of_I, sum_I = np.full(n_items, -1, np.int32), np.empty(n_items, np.float32)
+    """Ends, items and sums of a sparse product's rows, entries in the order they are met in.
+
+    Sums stand in a hash table with linear probing that is as large as twice the longest row: it
+    stays in the nearest cache, however large the catalogue.
+    """
+    n_rows = len(offsets_B) - 1
+    most, longest = 0, 0
+    for row in range(n_rows):
+        length = 0
+        for event in range(offsets_B[row], offsets_B[row + 1]):
+            if weight_E[event] != 0.0:
+                length += start_I[item_E[event] + 1] - start_I[item_E[event]]
+        length = min(length, n_items)
+        most, longest = most + length, max(longest, length)
+    bits = 4
+    while (1 << bits) < 2 * longest:
+        bits += 1
+    shift, mask = np.uint64(64 - bits), (1 << bits) - 1
+    row_S, place_S = np.full(1 << bits, -1, np.int32), np.empty(1 << bits, np.int64)
+    ends_B = np.zeros(n_rows + 1, np.int64)
+    found, total = np.empty(most, item_N.dtype), np.empty(most, np.float32)
     size = 0
-    for row in range(len(offsets_B) - 1):
-        first = size
+    for row in range(n_rows):
         for event in range(offsets_B[row], offsets_B[row + 1]):
             weight, source = weight_E[event], item_E[event]
+            if weight == 0.0:
+                continue
             for entry in range(start_I[source], start_I[source + 1]):
                 item = item_N[entry]
-                if row_of_I[item] != row:
-                    row_of_I[item], sum_I[item] = row, 0.0
-                    found[size] = item
+                slot = np.int64((np.uint64(item) * np.uint64(0x9E3779B97F4A7C15)) >> shift)
+                while row_S[slot] == row and found[place_S[slot]] != item:
+                    slot = (slot + 1) & mask
+                if row_S[slot] != row:
+                    row_S[slot], place_S[slot] = row, size
+                    found[size], total[size] = item, 0.0
                     size += 1
-                sum_I[item] += weight * value_N[entry]
-        for place in range(first, size):
-            total[place] = sum_I[found[place]]
+                total[place_S[slot]] += weight * value_N[entry]
         ends_B[row + 1] = size
+    return ends_B, found[:size], total[:size]

@@ -53,7 +53,7 @@ def rows_of(matrix: Matrix) -> Ints:
 
 def age(histories: Interactions) -> Ints:
     """[N] how many events of the history came after each event; 0 for the last."""
-    return np.repeat(histories.lengths, histories.lengths) - 1 - histories.positions()
+    return np.repeat(histories.offsets[1:] - 1, histories.lengths) - np.arange(len(histories))
 
 
 def recency(

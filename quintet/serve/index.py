@@ -19,7 +19,8 @@ import numpy as np
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.errors import ConfigError, MissingExtraError
 from quintet.serve.fused import FusedScores, Recalled, Sides
-from quintet.serve.scorer import Ranked, Scorer, best_of, top_k
+from quintet.serve.scorer import Scorer
+from quintet.serve.top import Ranked, best_of, top_k
 
 #: items below which scoring all of them takes about a millisecond
 LARGE = 100_000

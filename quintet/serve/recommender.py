@@ -22,9 +22,9 @@ from quintet.errors import ConfigError, DataError, UnknownIdError
 from quintet.serve.alike import nearest
 from quintet.serve.asking import asking, expected_value, offered
 from quintet.serve.explain import Reason, explain
-from quintet.serve.scorer import Ranked
 from quintet.serve.search import QUERY_WEIGHT
 from quintet.serve.slate import mixed_slate
+from quintet.serve.top import Ranked
 from quintet.serve.trained import Trained
 
 if TYPE_CHECKING:

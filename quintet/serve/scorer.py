@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from quintet.compiled import Compiled, can_compile
 from quintet.data.interactions import Floats, Interactions, Ints, Mask, seeded_hash
 from quintet.data.states import Moments
 from quintet.nn.calibration import Calibration
@@ -25,22 +24,7 @@ from quintet.nn.tasks.profile import Profile
 from quintet.nn.tasks.strategy import Strategy
 from quintet.serve.evidence import EvidenceBuilder
 from quintet.serve.fused import FusedScores
-
-GROUP = 32
-LEAST_GROUPS = 3  # times k: with fewer, so many would compete that it saves nothing
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """Ordered items of B histories.
-
-    Attributes:
-        items_BK: [B, K] item rows, best first; -1 where fewer than K may be recommended.
-        scores_BK: [B, K] fused scores; -inf where there is no item.
-    """
-
-    items_BK: Ints
-    scores_BK: Floats
+from quintet.serve.top import Ranked, top_k
 
 
 @dataclass(frozen=True)
@@ -151,8 +135,7 @@ class Scorer:
             allowed_I: [I] items that may be recommended; all when absent.
             shift_I: [I] added to the scores, such as the match of a query.
         """
-        items = np.full((histories.n_users, k), -1, np.int64)
-        scores = np.full((histories.n_users, k), -np.inf, np.float32)
+        ranked = Ranked.empty(histories.n_users, k)
 
         def rank_block(rows: Ints, block: Interactions) -> None:
             score_BI = self._block_scores(block)
@@ -163,10 +146,10 @@ class Scorer:
             if allowed_I is not None:
                 score_BI[:, ~allowed_I] = -np.inf
             top = top_k(score_BI, k, self.tie_I)
-            items[rows], scores[rows] = top.items_BK, top.scores_BK
+            ranked.items_BK[rows], ranked.scores_BK[rows] = top.items_BK, top.scores_BK
 
         side_by_side(rank_block, list(self.evidence.blocks(histories)))
-        return Ranked(items, scores)
+        return ranked
 
     # ------------------------------------------------------------------ the other tasks
 
@@ -253,68 +236,3 @@ def scenarios_of(moments: Moments) -> Ints:
     """[B] index of the scenario that each moment asks in, -1 where it is not known."""
     unknown_B = np.full(len(moments), -1, np.int64)
     return unknown_B if moments.request is None else moments.request.get("scenario", unknown_B)
-
-
-def top_k(score_BI: Floats, k: int, tie_I: Ints) -> Ranked:
-    """The ``k`` largest of every row; equal scores are ordered by a seeded hash of the item row."""
-    n_rows, n_items = score_BI.shape
-    # everything at or above the k-th score competes, so that a tie at the edge is broken fairly
-    floor_B1 = np.maximum(_floor(score_BI, min(k, n_items)), np.finfo(np.float32).min)
-    flat = np.flatnonzero(score_BI >= floor_B1)
-    row, column = np.divmod(flat, n_items)
-    return best_of(row, column, score_BI.reshape(-1)[flat], n_rows, k, tie_I)
-
-
-def best_of(row: Ints, column: Ints, value: Floats, n_rows: int, k: int, tie_I: Ints) -> Ranked:
-    """The ``k`` best of scored pairs [N], row after row, for each row; ties as in :func:`top_k`."""
-    items = np.full((n_rows, k), -1, np.int64)
-    scores = np.full((n_rows, k), -np.inf, np.float32)
-    if can_compile():
-        _insert(row, column, value, tie_I, items, scores)
-        return Ranked(items, scores)
-    bits = value.view(np.int32).astype(np.int64)
-    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # whole numbers in the order of the floats
-    order = np.argsort((row << 32) - ordered)
-    same = (np.diff(value[order]) == 0) & (np.diff(row[order]) == 0)
-    if same.any():
-        order = np.lexsort((tie_I[column], -value, row))
-    row, column, value = row[order], column[order], value[order]
-    slot = np.arange(len(row)) - np.searchsorted(row, np.arange(n_rows))[row]
-    kept = slot < k
-    items[row[kept], slot[kept]] = column[kept]
-    scores[row[kept], slot[kept]] = value[kept]
-    return Ranked(items, scores)
-
-
-def _floor(score_BI: Floats, k: int) -> Floats:
-    """[B, 1] a number that at least ``k`` scores of each row reach, and few more than that.
-
-    The k-th largest of the maxima of disjoint groups: far fewer numbers to order than there are
-    items, and as a group holds few, hardly lower than the k-th largest of all.
-    """
-    n_rows, n_items = score_BI.shape
-    width = n_items // GROUP
-    highest = torch.from_numpy(score_BI)
-    if width >= LEAST_GROUPS * k:
-        grouped = highest[:, : width * GROUP].reshape(n_rows, GROUP, width).amax(1)
-        highest = torch.cat([grouped, highest[:, width * GROUP :]], dim=1)
-    place = highest.shape[1] - k
-    return np.partition(highest.numpy(), place, axis=1)[:, place : place + 1]
-
-
-@Compiled
-def _insert(row_N, item_N, value_N, tie_I, items_BK, scores_BK):  # type: ignore[no-untyped-def]
-    """Put every pair where it belongs among the best of its row so far."""
-    for pair in range(len(row_N)):
-        item, score = item_N[pair], value_N[pair]
-        item_K, score_K = items_BK[row_N[pair]], scores_BK[row_N[pair]]
-        place = len(item_K)
-        while place > 0:
-            other, best = item_K[place - 1], score_K[place - 1]
-            if other >= 0 and (best > score or (best == score and tie_I[other] < tie_I[item])):
-                break
-            if place < len(item_K):
-                item_K[place], score_K[place] = other, best
-            place -= 1
-        if place < len(item_K):
-            item_K[place], score_K[place] = item, score

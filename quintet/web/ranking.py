@@ -21,7 +21,7 @@ from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.nn.fusion import N_BUCKETS
 from quintet.serve.fused import Recalled, Sides
 from quintet.serve.index import Retriever
-from quintet.serve.scorer import Ranked, top_k
+from quintet.serve.top import Ranked, top_k
 from quintet.serve.trained import Trained
 from quintet.web.people import Person, batch
 

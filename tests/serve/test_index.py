@@ -14,7 +14,7 @@ from quintet.nn.fusion import Fusion
 from quintet.serve.evidence import EvidenceBuilder
 from quintet.serve.grown import grown, prepared
 from quintet.serve.index import InvertedFile, Retriever
-from quintet.serve.scorer import top_k
+from quintet.serve.top import top_k
 from quintet.serve.trained import Trained
 
 faiss = pytest.importorskip("faiss")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.errors import ConfigError
-from quintet.serve.scorer import top_k
+from quintet.serve.top import top_k
 
 if TYPE_CHECKING:
     from quintet.serve.trained import Trained
