@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ class Interactions:
         """How many users, those without events counted too."""
         return len(self.offsets) - 1
 
-    @property
+    @cached_property
     def lengths(self) -> Ints:
         """[U] events of each user."""
         return np.diff(self.offsets)

@@ -18,6 +18,7 @@ from quintet.config import Config as BaseConfig
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.memory.entries import Entries
+from quintet.memory.matrices import Matrix
 from quintet.registry import Registry
 
 
@@ -66,6 +67,17 @@ class Memory(ABC):
         """[B, I] what :meth:`score` gives, without its zeros; None where most is not 0."""
         del histories
         return None
+
+    def step_matrix(self) -> Matrix | None:
+        """[I, I] where a score is ``Σ_e weight_e · matrix[item of e, item scored]``; else None.
+
+        It may be of an older, smaller catalogue: what came later scores 0.
+        """
+        return None
+
+    def step_weights(self, histories: Interactions) -> Floats:
+        """[E] the weights for :meth:`step_matrix`; 0 for events on items that it does not know."""
+        raise NotImplementedError(f"memory {self.name!r} scores by no steps")
 
     def item_vectors(self) -> Floats | None:
         """[I, F] item side of scores that are inner products with :meth:`queries`; else None."""

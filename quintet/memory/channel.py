@@ -19,7 +19,7 @@ from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.errors import ConfigError
 from quintet.memory.base import MEMORIES, Memory
 from quintet.memory.entries import Entries
-from quintet.memory.matrices import State
+from quintet.memory.matrices import Matrix, State
 
 AT, AND = "@", "+"
 
@@ -64,6 +64,16 @@ class Channel(Memory):
     def sparse_score(self, histories: Interactions) -> Entries | None:
         """See :meth:`Memory.sparse_score`."""
         return self.memory.sparse_score(self._own(histories))
+
+    def step_matrix(self) -> Matrix | None:
+        """See :meth:`Memory.step_matrix`."""
+        return self.memory.step_matrix()
+
+    def step_weights(self, histories: Interactions) -> Floats:
+        """See :meth:`Memory.step_weights`; events of other behaviours weigh 0."""
+        weight_E = np.zeros(len(histories), np.float32)
+        weight_E[self._read(histories)] = self.memory.step_weights(self._own(histories))
+        return weight_E
 
     def item_vectors(self) -> Floats | None:
         """See :meth:`Memory.item_vectors`."""

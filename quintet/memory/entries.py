@@ -3,13 +3,15 @@
 A sparse matrix of a library checks and orders itself at every step, which for a few histories takes
 longer than all the arithmetic.
 
-Shapes: B histories, I items, E events, N entries, S buckets of items, P places of a list.
+Shapes: B histories, I items, E events, M memories, N entries, S buckets of items, P places of a
+list.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ from quintet.compiled import Compiled, can_compile
 from quintet.data.interactions import Floats, Interactions, Ints
 from quintet.memory.matrices import Matrix
 
+NARROWEST = np.iinfo(np.int32).max
 SPARSEST = 16  # items for each entry of a product, above which it is made entry by entry
 
 
@@ -137,10 +140,7 @@ def followed(histories: Interactions, weight_E: Floats, matrix: Matrix) -> Entri
     """
     n_items = matrix.shape[1]
     if can_compile():
-        right = (matrix.indptr, matrix.indices, matrix.data)
-        weight = np.asarray(weight_E, np.float32)
-        made = _follow(histories.offsets, histories.item, weight, *right, n_items)
-        return Entries(*made, n_items)
+        return walked(histories, np.asarray(weight_E, np.float32)[None], Steps.of([matrix]))[0]
     kept = np.flatnonzero(weight_E)
     item, weight, group = histories.item[kept], weight_E[kept], histories.group()[kept]
     count = matrix.indptr[item + 1] - matrix.indptr[item]
@@ -154,6 +154,42 @@ def followed(histories: Interactions, weight_E: Floats, matrix: Matrix) -> Entri
     value = matrix.data[entry] * np.repeat(weight, count)
     key = np.repeat(group, count) * n_items + matrix.indices[entry]
     return summed_entries(key, value, (histories.n_users, n_items))
+
+
+class Steps(NamedTuple):
+    """Sparse matrices [I, I] in arrays of one type, as a compiled loop goes through them."""
+
+    start_MI: tuple[NDArray[np.integer], ...]
+    item_MN: tuple[NDArray[np.integer], ...]
+    value_MN: tuple[Floats, ...]
+
+    @classmethod
+    def of(cls, matrices: Sequence[Matrix]) -> Self:
+        """Those of matrices, which are copied only where they are of another type."""
+        wide = any(max(one.nnz, *one.shape) > NARROWEST for one in matrices)
+        kind = np.int64 if wide else np.int32
+        return cls(
+            tuple(one.indptr.astype(kind, copy=False) for one in matrices),
+            tuple(one.indices.astype(kind, copy=False) for one in matrices),
+            tuple(one.data.astype(np.float32, copy=False) for one in matrices),
+        )
+
+
+def walked(histories: Interactions, weight_ME: Floats, steps: Steps) -> list[Entries]:
+    """For each of M matrices what :func:`followed` gives, in one compiled pass.
+
+    Args:
+        histories: a batch.
+        weight_ME: [M, E] of each event; 0 where its item is no row of the matrix.
+        steps: the matrices, at least one.
+    """
+    n_items = histories.n_items
+    ends_MB, item_N, value_N = _walk(histories.offsets, histories.item, weight_ME, *steps, n_items)
+    first, last = ends_MB[:, 0].tolist(), ends_MB[:, -1].tolist()
+    return [
+        Entries(ends_B - start, item_N[start:end], value_N[start:end], n_items)
+        for ends_B, start, end in zip(ends_MB, first, last, strict=True)
+    ]
 
 
 def _by_row(offsets_B: Ints, item: Ints, weight: Floats, matrix: Matrix, most: int) -> Entries:
@@ -215,45 +251,51 @@ def _at(  # type: ignore[no-untyped-def]
 
 
 @Compiled
-def _follow(  # type: ignore[no-untyped-def]
-    offsets_B, item_E, weight_E, start_I, item_N, value_N, n_items
+def _walk(  # type: ignore[no-untyped-def]
+    offsets_B, item_E, weight_ME, start_MI, item_MN, value_MN, n_items
 ):
-    """Ends, items and sums of a sparse product's rows, entries in the order they are met in.
+    """Ends [M, B + 1], items and sums of sparse products, entries in the order they are met in.
 
     Sums stand in a hash table with linear probing that is as large as twice the longest row: it
     stays in the nearest cache, however large the catalogue.
     """
-    n_rows = len(offsets_B) - 1
+    n_rows, n_memories = len(offsets_B) - 1, len(start_MI)
     most, longest = 0, 0
-    for row in range(n_rows):
-        length = 0
-        for event in range(offsets_B[row], offsets_B[row + 1]):
-            if weight_E[event] != 0.0:
-                length += start_I[item_E[event] + 1] - start_I[item_E[event]]
-        length = min(length, n_items)
-        most, longest = most + length, max(longest, length)
+    for memory in range(n_memories):
+        start_I = start_MI[memory]
+        for row in range(n_rows):
+            length = 0
+            for event in range(offsets_B[row], offsets_B[row + 1]):
+                if weight_ME[memory, event] != 0.0:
+                    length += start_I[item_E[event] + 1] - start_I[item_E[event]]
+            length = min(length, n_items)
+            most, longest = most + length, max(longest, length)
     bits = 4
     while (1 << bits) < 2 * longest:
         bits += 1
     shift, mask = np.uint64(64 - bits), (1 << bits) - 1
-    row_S, place_S = np.full(1 << bits, -1, np.int32), np.empty(1 << bits, np.int64)
-    ends_B = np.zeros(n_rows + 1, np.int64)
-    found, total = np.empty(most, item_N.dtype), np.empty(most, np.float32)
+    owner_S, place_S = np.full(1 << bits, -1, np.int64), np.empty(1 << bits, np.int64)
+    ends_MB = np.zeros((n_memories, n_rows + 1), np.int64)
+    found, total = np.empty(most, item_MN[0].dtype), np.empty(most, np.float32)
     size = 0
-    for row in range(n_rows):
-        for event in range(offsets_B[row], offsets_B[row + 1]):
-            weight, source = weight_E[event], item_E[event]
-            if weight == 0.0:
-                continue
-            for entry in range(start_I[source], start_I[source + 1]):
-                item = item_N[entry]
-                slot = np.int64((np.uint64(item) * np.uint64(0x9E3779B97F4A7C15)) >> shift)
-                while row_S[slot] == row and found[place_S[slot]] != item:
-                    slot = (slot + 1) & mask
-                if row_S[slot] != row:
-                    row_S[slot], place_S[slot] = row, size
-                    found[size], total[size] = item, 0.0
-                    size += 1
-                total[place_S[slot]] += weight * value_N[entry]
-        ends_B[row + 1] = size
-    return ends_B, found[:size], total[:size]
+    for memory in range(n_memories):
+        start_I, item_N, value_N = start_MI[memory], item_MN[memory], value_MN[memory]
+        ends_MB[memory, 0] = size
+        for row in range(n_rows):
+            owner = memory * n_rows + row
+            for event in range(offsets_B[row], offsets_B[row + 1]):
+                weight, source = weight_ME[memory, event], item_E[event]
+                if weight == 0.0:
+                    continue
+                for entry in range(start_I[source], start_I[source + 1]):
+                    item = item_N[entry]
+                    slot = np.int64((np.uint64(item) * np.uint64(0x9E3779B97F4A7C15)) >> shift)
+                    while owner_S[slot] == owner and found[place_S[slot]] != item:
+                        slot = (slot + 1) & mask
+                    if owner_S[slot] != owner:
+                        owner_S[slot], place_S[slot] = owner, size
+                        found[size], total[size] = item, 0.0
+                        size += 1
+                    total[place_S[slot]] += weight * value_N[entry]
+            ends_MB[memory, row + 1] = size
+    return ends_MB, found[:size], total[:size]

@@ -47,6 +47,20 @@ class ItemToItem(Counted):
             return None
         return followed(histories, self._weights(histories), self._matrix)
 
+    def step_matrix(self) -> Matrix | None:
+        """The matrix, if it is sparse; see :meth:`Memory.step_matrix`."""
+        self.require_fitted()
+        return None if isinstance(self._matrix, np.ndarray) else self._matrix
+
+    def step_weights(self, histories: Interactions) -> Floats:
+        """[E] the events' weights; see :meth:`Memory.step_weights`."""
+        self._check(histories)
+        if histories.n_items == self.n_items:
+            return self._weights(histories)
+        weight_E = np.zeros(len(histories), np.float32)
+        weight_E[histories.item < self.n_items] = self._weights(self._known(histories))
+        return weight_E
+
     def _explain(self, history: Interactions, item: int) -> Floats:
         from_history = self._matrix[history.item]
         if not isinstance(from_history, np.ndarray):

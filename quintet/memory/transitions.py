@@ -89,6 +89,10 @@ class Transitions(ItemToItem):
         logs: Floats = np.log1p(np.float32(self.config.log_scale) * (scores / greatest))
         return logs
 
+    def step_matrix(self) -> Matrix | None:
+        """The matrix, where scores are plain sums; see :meth:`Memory.step_matrix`."""
+        return super().step_matrix() if self.config.log_scale is None else None
+
     def _sparse_score(self, histories: Interactions) -> Entries | None:
         return super()._sparse_score(histories) if self.config.log_scale is None else None
 

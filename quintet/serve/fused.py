@@ -18,6 +18,7 @@ from torch import Tensor
 
 from quintet.data.interactions import Floats, Interactions
 from quintet.memory.entries import Entries
+from quintet.memory.walks import Walks
 from quintet.nn.fusion import Fusion
 from quintet.serve.evidence import EvidenceBuilder, compressed_entries
 
@@ -76,12 +77,13 @@ class FusedScores:
         counts_for_new = ((self.new_K != 0) & self.new_I.any()).tolist()
         self.gated = [name for name in self.sides_of if counts[self.place[name]]]
         self.plain = [name for name in self.sides_of if counts_for_new[self.place[name]]]
-        self.remembered = [
-            name
-            for name in evidence.recallable
+        self.remembered = {
+            name: memory
+            for name, memory in evidence.recallable.items()
             if name not in self.sides_of
             and (counts[self.place[name]] or counts_for_new[self.place[name]])
-        ]
+        }
+        self.walks = Walks.of(self.remembered)
         scale_IK, new_I = self.scale_IK, self.new_I
         self.item_IX = self._side_by_side(
             [self.sides_of[name] * scale_IK[:, self.place[name], None] for name in self.gated],
@@ -175,14 +177,21 @@ class FusedScores:
         parts = [sides.gated_BX] + ([sides.plain_BX] if len(self.new_item_NX) else [])
         return np.asarray(torch.cat(parts, dim=1).cpu().numpy(), np.float32)
 
-    def recall(self, histories: Interactions) -> Recalled:
-        """What each memory that is no inner product recalls, without zeros where it can be."""
-        entries, dense = {}, {}
-        for name in self.remembered:
-            memory = self.evidence.recallable[name]
+    def recall(self, histories: Interactions, weight_ME: Floats | None = None) -> Recalled:
+        """What each memory that is no inner product recalls, without zeros where it can be.
+
+        Args:
+            histories: a batch.
+            weight_ME: of :attr:`walks` for it, where the caller has them.
+        """
+        weight_ME = self.walks.weights(histories) if weight_ME is None else weight_ME
+        found, dense = self.walks.recall(histories, weight_ME), {}
+        for name, memory in self.remembered.items():
+            if name in found:
+                continue
             scores = None if memory.dense else memory.sparse_score(histories)
             if scores is None:
                 dense[name] = self.evidence.recalled(memory, histories)
             else:
-                entries[name] = compressed_entries(scores)
-        return Recalled(entries, dense)
+                found[name] = scores
+        return Recalled({name: compressed_entries(one) for name, one in found.items()}, dense)

@@ -113,12 +113,12 @@ def _highest(score_BI, width, highest_BG):  # type: ignore[no-untyped-def]
 def _select(score_BI, floor_B, tie_I, items_BK, scores_BK):  # type: ignore[no-untyped-def]
     """The best of whole rows: a heap of K whose root is the worst that still has a place."""
 
-    def before(score_K, item_K, one, other):  # type: ignore[no-untyped-def]
+    def before(score_K: Floats, item_K: Ints, one: int, other: int) -> bool:
         if score_K[one] == score_K[other]:
-            return tie_I[item_K[one]] < tie_I[item_K[other]]
-        return score_K[one] > score_K[other]
+            return bool(tie_I[item_K[one]] < tie_I[item_K[other]])
+        return bool(score_K[one] > score_K[other])
 
-    def sink(score_K, item_K, place, size):  # type: ignore[no-untyped-def]
+    def sink(score_K: Floats, item_K: Ints, place: int, size: int) -> None:
         while 2 * place + 1 < size:
             worst = 2 * place + 1
             if worst + 1 < size and before(score_K, item_K, worst, worst + 1):

@@ -212,8 +212,8 @@ class ListMaker:
         most = max(one.k for one in settings)
         place_BP, chance_BP = plackett_luce(scaled(scores_BC), most, temperature_B, self.rng)
         chance_BP = np.clip(chance_BP, TINY, 1.0)
-        drawn_BP = np.take_along_axis(items_BC, place_BP, axis=1)
-        score_BP = np.take_along_axis(scores_BC, place_BP, axis=1)
+        row_B1 = np.arange(len(rows))[:, None]
+        drawn_BP, score_BP = items_BC[row_B1, place_BP], scores_BC[row_B1, place_BP]
         # what is not there stands behind all that is
         length_B = np.minimum((place_BP >= 0).sum(1), [one.k for one in settings]).tolist()
         held_B = (items_BC >= 0).sum(1).tolist()

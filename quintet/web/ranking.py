@@ -28,6 +28,8 @@ from quintet.web.people import Person, batch
 LARGEST_SHIFT = 3.0
 SMALLEST_SHARE = 0.01
 LEAST_ALLOWED = 0.95
+#: in a person's state: [M, E] what each event weighs in the memories that are walks
+STEPS = "steps"
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,9 @@ class Ranker:
     def rank(self, people: Sequence[Person], wishes: Sequence[Wish]) -> Candidates:
         """The best items of every person."""
         histories = batch(people, len(self.trained.items))
-        states, recalled = self.states(people), self.scorer.fused.recall(histories)
+        states = self.states(people)
+        weight_ME = np.concatenate([one.state[STEPS] for one in people], axis=1)
+        recalled = self.scorer.fused.recall(histories, weight_ME)
         if self.retriever is not None and self._plain(histories, wishes):
             ranked = self.retriever.rank(
                 histories,
@@ -223,8 +227,12 @@ class Ranker:
             mean_BK,
             torch.cat([sides.gated_BX[:, :0], *queries.values()], dim=1).numpy(),
         )
+        step_ME = self.scorer.fused.walks.weights(histories)
         for row, one in enumerate(people):
             one.state.update({name: values[row].copy() for name, values in vars(made).items()})
+            one.state[STEPS] = step_ME[
+                :, histories.offsets[row] : histories.offsets[row + 1]
+            ].copy()
 
     # ------------------------------------------------------------------ reasons
 
@@ -235,33 +243,32 @@ class Ranker:
             found: of :meth:`rank`.
             items_BP: rows of the catalogue; where -1, what comes out means nothing.
         """
-        states, evidence = found.states, self.scorer.evidence
-        weight_BPK = np.take_along_axis(
-            states.weight_BSK, self.bucket_I[items_BP][:, :, None], axis=1
-        )
+        states, linear = found.states, self.scorer.evidence.linear
+        row_B1 = np.arange(len(items_BP))[:, None]
+        weight_BPK = states.weight_BSK[row_B1, self.bucket_I[items_BP]]
         part_BPK = np.zeros(weight_BPK.shape, np.float32)
         recalled = self._recalled_at(found.recalled, items_BP)
-        for k, name in enumerate(self.names):
-            weight_BS = states.weight_BSK[:, :, k]
-            if not weight_BS.any():  # silenced by the fit
-                continue
+        for k in np.flatnonzero(states.weight_BSK.any((0, 1))).tolist():  # not silenced by the fit
+            name, weight_BS = self.names[k], states.weight_BSK[:, :, k]
             if name in self.span:
-                item_BPX = evidence.linear[name].item_IX.numpy()[items_BP]
-                value_BP = np.einsum("bpx,bx->bp", item_BPX, states.query_BX[:, self.span[name]])
+                item_BPX = linear[name].item_IX.numpy()[items_BP]
+                query_BX1 = states.query_BX[:, self.span[name], None]
+                value_BP = (item_BPX @ query_BX1)[:, :, 0]
                 mean_B = states.mean_BK[:, k]
             elif name in recalled:
                 value_BP, mean_BS = recalled[name]
                 mean_B = (mean_BS * weight_BS).sum(1)
             else:
-                value_BP = evidence.popularity_I[items_BP]
+                value_BP = self.scorer.evidence.popularity_I[items_BP]
                 mean_B = weight_BS @ self.popularity_S
             part_BPK[:, :, k] = value_BP * weight_BPK[:, :, k] - mean_B[:, None]
         return part_BPK
 
     def _recalled_at(self, found: Recalled, items_BP: Ints) -> dict[str, tuple[Floats, Floats]]:
         """What each memory recalls: [B, P] at some items, and [B, S] on average, by bucket."""
+        row_B1 = np.arange(len(items_BP))[:, None]
         made = {
-            name: (np.take_along_axis(found_BI, items_BP, axis=1), found_BI @ self.share_IS)
+            name: (found_BI[row_B1, items_BP], found_BI @ self.share_IS)
             for name, found_BI in found.dense.items()
         }
         buckets = self.scorer.fused.bucket_I
