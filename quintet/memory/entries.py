@@ -184,7 +184,15 @@ def walked(histories: Interactions, weight_ME: Floats, steps: Steps) -> list[Ent
         steps: the matrices, at least one.
     """
     n_items = histories.n_items
-    ends_MB, item_N, value_N = _walk(histories.offsets, histories.item, weight_ME, *steps, n_items)
+    events = (histories.offsets, histories.item, weight_ME)
+    most, longest = _sizes(*events, steps.start_MI, n_items)
+    # sums stand in a hash table with linear probing, twice as large as the longest row: it stays
+    # in the nearest cache, however large the catalogue
+    bits = max(4, (2 * longest - 1).bit_length())
+    owner_S, place_S = np.full(1 << bits, -1, np.int64), np.empty(1 << bits, np.int64)
+    ends_MB = np.zeros((len(weight_ME), histories.n_users + 1), np.int64)
+    item_N, value_N = np.empty(most, steps.item_MN[0].dtype), np.empty(most, np.float32)
+    _walk(*events, *steps, np.uint64(64 - bits), owner_S, place_S, ends_MB, item_N, value_N)
     first, last = ends_MB[:, 0].tolist(), ends_MB[:, -1].tolist()
     return [
         Entries(ends_B - start, item_N[start:end], value_N[start:end], n_items)
@@ -251,34 +259,39 @@ def _at(  # type: ignore[no-untyped-def]
 
 
 @Compiled
-def _walk(  # type: ignore[no-untyped-def]
-    offsets_B, item_E, weight_ME, start_MI, item_MN, value_MN, n_items
-):
-    """Ends [M, B + 1], items and sums of sparse products, entries in the order they are met in.
-
-    Sums stand in a hash table with linear probing that is as large as twice the longest row: it
-    stays in the nearest cache, however large the catalogue.
-    """
-    n_rows, n_memories = len(offsets_B) - 1, len(start_MI)
+def _sizes(offsets_B, item_E, weight_ME, start_MI, n_items):  # type: ignore[no-untyped-def]
+    """How many entries all products have at most, and how many the longest row."""
     most, longest = 0, 0
-    for memory in range(n_memories):
+    for memory in range(len(start_MI)):
         start_I = start_MI[memory]
-        for row in range(n_rows):
+        for row in range(len(offsets_B) - 1):
             length = 0
             for event in range(offsets_B[row], offsets_B[row + 1]):
                 if weight_ME[memory, event] != 0.0:
                     length += start_I[item_E[event] + 1] - start_I[item_E[event]]
             length = min(length, n_items)
             most, longest = most + length, max(longest, length)
-    bits = 4
-    while (1 << bits) < 2 * longest:
-        bits += 1
-    shift, mask = np.uint64(64 - bits), (1 << bits) - 1
-    owner_S, place_S = np.full(1 << bits, -1, np.int64), np.empty(1 << bits, np.int64)
-    ends_MB = np.zeros((n_memories, n_rows + 1), np.int64)
-    found, total = np.empty(most, item_MN[0].dtype), np.empty(most, np.float32)
-    size = 0
-    for memory in range(n_memories):
+    return most, longest
+
+
+@Compiled
+def _walk(  # type: ignore[no-untyped-def]
+    offsets_B,
+    item_E,
+    weight_ME,
+    start_MI,
+    item_MN,
+    value_MN,
+    shift,
+    owner_S,
+    place_S,
+    ends_MB,
+    found,
+    total,
+):
+    """Ends, items and sums of sparse products, entries in the order they are met in."""
+    n_rows, size = len(offsets_B) - 1, 0
+    for memory in range(len(start_MI)):
         start_I, item_N, value_N = start_MI[memory], item_MN[memory], value_MN[memory]
         ends_MB[memory, 0] = size
         for row in range(n_rows):
@@ -291,11 +304,10 @@ def _walk(  # type: ignore[no-untyped-def]
                     item = item_N[entry]
                     slot = np.int64((np.uint64(item) * np.uint64(0x9E3779B97F4A7C15)) >> shift)
                     while owner_S[slot] == owner and found[place_S[slot]] != item:
-                        slot = (slot + 1) & mask
+                        slot = (slot + 1) & (len(owner_S) - 1)
                     if owner_S[slot] != owner:
                         owner_S[slot], place_S[slot] = owner, size
                         found[size], total[size] = item, 0.0
                         size += 1
                     total[place_S[slot]] += weight * value_N[entry]
             ends_MB[memory, row + 1] = size
-    return ends_MB, found[:size], total[:size]

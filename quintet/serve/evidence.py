@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quintet.compiled import Compiled, can_compile
 from quintet.data.batch import collate, gap_buckets, newest_windows
 from quintet.data.interactions import Floats, Interactions, Ints, Mask, Request, rows_of
 from quintet.data.states import Moments
@@ -31,7 +30,6 @@ HISTORIES_PER_BLOCK = 256
 #: scores of one kind of evidence held at once: large catalogues take fewer histories a block
 CELLS_PER_BLOCK = 1 << 22
 RECENT = 10
-LEAST_LARGEST = np.float32(1e-12)  # so that nothing is divided by 0
 
 
 @dataclass(frozen=True)
@@ -300,7 +298,7 @@ def standardised(score_BI: Floats, warm_I: Mask) -> Floats:
 
 def compressed(score_BI: Floats) -> Floats:
     """Memory scores as ``log(1 + 100 x / max) / log 101`` of each row: 0 stays 0, the most is 1."""
-    largest_B1 = np.maximum(score_BI.max(1, keepdims=True), LEAST_LARGEST)
+    largest_B1 = np.maximum(score_BI.max(1, keepdims=True), 1e-12)
     relative = np.maximum(score_BI, 0) / largest_B1
     scaled_BI: Floats = (np.log1p(100 * relative) / np.log(101)).astype(np.float32)
     return scaled_BI
@@ -310,29 +308,12 @@ def compressed_entries(scores: Entries) -> Entries:
     """As :func:`compressed`, of what is not 0."""
     if not len(scores):
         return scores
-    positive = np.empty(len(scores), np.float32)
-    if can_compile():
-        _relative(scores.offsets_B, scores.value_N, positive)
-    else:
-        np.maximum(scores.value_N, 0, out=positive)
-        count_B = np.diff(scores.offsets_B)
-        told_B = count_B > 0
-        scale_B = np.zeros(scores.n_rows, np.float32)
-        largest = np.maximum.reduceat(positive, scores.offsets_B[:-1][told_B])
-        scale_B[told_B] = np.float32(100) / np.maximum(largest, LEAST_LARGEST)
-        positive *= np.repeat(scale_B, count_B)
-    value_N = np.log1p(positive, out=positive)
-    value_N *= np.float32(1 / np.log(101))
+    positive = np.maximum(scores.value_N, 0)
+    count_B = np.diff(scores.offsets_B)
+    told_B = count_B > 0
+    scale_B = np.zeros(scores.n_rows, np.float32)
+    largest = np.maximum(np.maximum.reduceat(positive, scores.offsets_B[:-1][told_B]), 1e-12)
+    scale_B[told_B] = np.float32(100) / largest
+    positive *= np.repeat(scale_B, count_B)
+    value_N = np.log1p(positive, out=positive) * np.float32(1 / np.log(101))
     return replace(scores, value_N=value_N)
-
-
-@Compiled
-def _relative(offsets_B, value_N, positive_N):  # type: ignore[no-untyped-def]
-    """Hundred times what is above 0, over the most of its row."""
-    for row in range(len(offsets_B) - 1):
-        largest = LEAST_LARGEST
-        for entry in range(offsets_B[row], offsets_B[row + 1]):
-            largest = max(largest, value_N[entry])
-        scale = np.float32(100) / largest
-        for entry in range(offsets_B[row], offsets_B[row + 1]):
-            positive_N[entry] = max(value_N[entry], np.float32(0)) * scale

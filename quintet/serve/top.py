@@ -80,12 +80,8 @@ def _floor(score_BI: Floats, k: int) -> Floats:
     """
     n_rows, n_items = score_BI.shape
     width = n_items // GROUP
-    if width < LEAST_GROUPS * k:
-        highest = score_BI
-    elif can_compile():
-        highest = np.empty((n_rows, width + n_items % GROUP), np.float32)
-        _highest(score_BI, width, highest)
-    else:
+    highest = score_BI
+    if width >= LEAST_GROUPS * k:
         grouped = score_BI[:, : width * GROUP].reshape(n_rows, GROUP, width).max(1)
         highest = np.concatenate([grouped, score_BI[:, width * GROUP :]], axis=1)
     place = highest.shape[1] - k
@@ -97,61 +93,27 @@ def _floor(score_BI: Floats, k: int) -> Floats:
 
 
 @Compiled
-def _highest(score_BI, width, highest_BG):  # type: ignore[no-untyped-def]
-    """The maxima of groups of items that stand ``width`` apart, then the items left over."""
-    for row in range(len(score_BI)):
-        highest_G = highest_BG[row]
-        highest_G[:width] = score_BI[row, :width]
-        for start in range(width, width * GROUP, width):
-            score_G = score_BI[row, start : start + width]
-            for place in range(width):
-                highest_G[place] = max(score_G[place], highest_G[place])
-        highest_G[width:] = score_BI[row, width * GROUP :]
-
-
-@Compiled
 def _select(score_BI, floor_B, tie_I, items_BK, scores_BK):  # type: ignore[no-untyped-def]
-    """The best of whole rows: a heap of K whose root is the worst that still has a place."""
-
-    def before(score_K: Floats, item_K: Ints, one: int, other: int) -> bool:
-        if score_K[one] == score_K[other]:
-            return bool(tie_I[item_K[one]] < tie_I[item_K[other]])
-        return bool(score_K[one] > score_K[other])
-
-    def sink(score_K: Floats, item_K: Ints, place: int, size: int) -> None:
-        while 2 * place + 1 < size:
-            worst = 2 * place + 1
-            if worst + 1 < size and before(score_K, item_K, worst, worst + 1):
-                worst += 1
-            if before(score_K, item_K, worst, place):
-                return
-            score_K[place], score_K[worst] = score_K[worst], score_K[place]
-            item_K[place], item_K[worst] = item_K[worst], item_K[place]
-            place = worst
-
-    near_I = np.empty(score_BI.shape[1], np.int64)
+    """Put every item that reaches its row's floor where it belongs among the best so far."""
     for row in range(len(score_BI)):
-        score_I, score_K, item_K = score_BI[row], scores_BK[row], items_BK[row]
-        floor, n_near = floor_B[row], 0
+        score_I, floor = score_BI[row], floor_B[row]
+        item_K, score_K = items_BK[row], scores_BK[row]
+        size = 0
         for item in range(len(score_I)):
-            if score_I[item] >= floor:
-                near_I[n_near] = item
-                n_near += 1
-        size = min(n_near, len(item_K))
-        for place in range(size):
-            score_K[place], item_K[place] = score_I[near_I[place]], near_I[place]
-        for place in range(size // 2 - 1, -1, -1):
-            sink(score_K, item_K, place, size)
-        for place in range(size, n_near):
-            item = near_I[place]
             score = score_I[item]
-            if score > score_K[0] or (score == score_K[0] and tie_I[item] < tie_I[item_K[0]]):
-                score_K[0], item_K[0] = score, item
-                sink(score_K, item_K, 0, size)
-        for last in range(size - 1, 0, -1):
-            score_K[0], score_K[last] = score_K[last], score_K[0]
-            item_K[0], item_K[last] = item_K[last], item_K[0]
-            sink(score_K, item_K, 0, last)
+            if not score >= floor:
+                continue
+            place = size
+            while place > 0 and (
+                score_K[place - 1] < score
+                or (score_K[place - 1] == score and tie_I[item_K[place - 1]] > tie_I[item])
+            ):
+                place -= 1
+            size = min(size + 1, len(item_K))
+            for behind in range(size - 1, place, -1):
+                item_K[behind], score_K[behind] = item_K[behind - 1], score_K[behind - 1]
+            if place < size:
+                item_K[place], score_K[place] = item, score
 
 
 @Compiled

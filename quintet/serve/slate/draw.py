@@ -20,7 +20,6 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.compiled import Compiled, can_compile
 from quintet.data.interactions import Ints
 from quintet.errors import ConfigError
 
@@ -117,14 +116,8 @@ def plackett_luce(
     What :func:`gumbel_top_k` and :func:`sequential` give for each row. ``-inf`` is never drawn:
     where a row holds fewer than K others, positions are -1 and propensities 0.
     """
-    noise_BC = rng.gumbel(size=utility_BC.shape)
-    if can_compile():
-        shape = (len(utility_BC), min(k, utility_BC.shape[1]))
-        place_BK, chance_BK = np.full(shape, -1, np.int64), np.zeros(shape)
-        _draw(utility_BC, temperature_B, noise_BC, place_BK, chance_BK)
-        return place_BK, chance_BK
     scaled_BC = utility_BC / temperature_B[:, None]
-    order_BC = np.argsort(-(scaled_BC + noise_BC), axis=1)
+    order_BC = np.argsort(-(scaled_BC + rng.gumbel(size=scaled_BC.shape)), axis=1)
     drawn_BC = np.take_along_axis(scaled_BC, order_BC, axis=1)
     # the weight of all that is still free at each place: that of the place and those behind it
     free_BC = np.logaddexp.accumulate(drawn_BC[:, ::-1], axis=1)[:, ::-1]
@@ -133,30 +126,6 @@ def plackett_luce(
         drawn_BC[:, :k], free_BC[:, :k], out=np.full(there_BK.shape, -np.inf), where=there_BK
     )
     return np.where(there_BK, order_BC[:, :k], -1).astype(np.int64), np.exp(log_BK)
-
-
-@Compiled
-def _draw(utility_BC, temperature_B, noise_BC, place_BK, chance_BK):  # type: ignore[no-untyped-def]
-    """Places by the greatest noisy utility, and the chance of each given those before it."""
-    n_candidates, k = utility_BC.shape[1], place_BK.shape[1]
-    there_C, noisy_C = np.empty(n_candidates, np.int64), np.empty(n_candidates, np.float64)
-    for row in range(len(utility_BC)):
-        utility_C, temperature, size = utility_BC[row], temperature_B[row], 0
-        for candidate in range(n_candidates):
-            if utility_C[candidate] > -np.inf:
-                there_C[size] = candidate
-                noisy_C[size] = -(utility_C[candidate] / temperature + noise_BC[row, candidate])
-                size += 1
-        order = np.argsort(noisy_C[:size])
-        # log of the weight of all that is still free at a place: that of it and those behind it
-        free = -np.inf
-        for place in range(size - 1, -1, -1):
-            own = utility_C[there_C[order[place]]] / temperature
-            most = max(free, own)
-            free = most + np.log(np.exp(free - most) + np.exp(own - most))
-            if place < k:
-                place_BK[row, place] = there_C[order[place]]
-                chance_BK[row, place] = np.exp(own - free)
 
 
 def inclusion_integral(utility_C: Values, k: int, temperature: float) -> Values:

@@ -117,7 +117,7 @@ def test_picks_follow_the_probabilities() -> None:
     assert share == pytest.approx(chance, abs=0.015)
 
 
-def test_draws_of_several_lists_have_the_propensities_of_single_ones(compiled_or_not) -> None:
+def test_draws_of_several_lists_have_the_propensities_of_single_ones() -> None:
     rng = np.random.default_rng(0)
     utility = rng.random((6, 9))
     utility[2, 5:] = -np.inf
