@@ -7,9 +7,10 @@ import contextlib
 import json
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import cast
 
 import numpy as np
+import uvloop
 
 from benchmarks.faults.process import Serving
 from benchmarks.faults.scene import Scene
@@ -90,81 +91,154 @@ async def _read(reader: asyncio.StreamReader) -> int:
 # ---------------------------------------------------------------- too many
 
 
+class Line(asyncio.Protocol):
+    """A kept-alive connection that asks once at a time, with as little work as can be.
+
+    A driver that is slow itself would count its own delay as the service's.
+    """
+
+    def __init__(self, flood: Flood) -> None:
+        self.flood = flood
+        self.asked, self.busy = 0.0, False
+        self._came = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def ask(self, request: bytes, asked: float) -> None:
+        """Send a request; ``asked`` is when it was due to be sent."""
+        assert self._transport is not None
+        self.asked, self.busy = asked, True
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self._came += data
+        head, found, body = self._came.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        if len(body) >= length:
+            self._came, self.busy = b"", False
+            self.flood.answered(self, int(head[9:12]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See :class:`asyncio.Protocol`."""
+        del exc
+        self.flood.lost(self)
+
+
 @dataclass
 class Flood:
     """Requests at a rate that does not wait for answers, over as many connections as that takes.
 
     Attributes:
+        port: of the service.
+        requests: asked in turn.
         accepted: seconds of good answers.
         refused: seconds of 429 and 503.
         other: all else, and connections that broke.
     """
 
     port: int
-    bodies: list[bytes]
+    requests: list[bytes]
     accepted: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     other: int = 0
-    _idle: list[Any] = field(default_factory=list)
+    _idle: list[Line] = field(default_factory=list)
+    _under_way: int = 0
+    _sent: int = 0
+    _until: float = 0.0
 
     async def pour(self, rate: float, seconds: float) -> None:
         """Requests at even times."""
-        started, tasks, sent = time.perf_counter(), [], 0
+        started, sent = time.perf_counter(), 0
         while (now := time.perf_counter() - started) < seconds:
             while sent < now * rate:
-                tasks.append(asyncio.create_task(self._one(sent)))
+                await self._one()
                 sent += 1
-            await asyncio.sleep(0.004)
-        await asyncio.gather(*tasks)
+            await asyncio.sleep(0.002)
+        await self._end()
 
     async def drain(self, connections: int, seconds: float) -> float:
         """Answers a second when a few connections ask as fast as they are answered."""
-        until, before = time.perf_counter() + seconds, len(self.accepted)
+        before = len(self.accepted)
+        self._until = time.perf_counter() + seconds
+        for _ in range(connections):
+            await self._one()
+        await asyncio.sleep(seconds)
+        done = len(self.accepted) - before
+        await self._end()
+        return done / seconds
 
-        async def ask(number: int) -> None:
-            while time.perf_counter() < until:
-                number += connections
-                await self._one(number)
+    async def _one(self) -> None:
+        asked = time.perf_counter()
+        self._under_way += 1
+        if not self._idle:
+            await self._connect()
+        self._ask(self._idle.pop(), asked)
 
-        await asyncio.gather(*(ask(number) for number in range(connections)))
-        return (len(self.accepted) - before) / seconds
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        _, line = await loop.create_connection(lambda: Line(self), "127.0.0.1", self.port)
+        self._idle.append(line)
 
-    async def _one(self, number: int) -> None:
-        body = self.bodies[number % len(self.bodies)]
-        head = b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-        started = time.perf_counter()
-        try:
-            line = self._idle.pop() if self._idle else None
-            reader, writer = line or await asyncio.open_connection("127.0.0.1", self.port)
-            writer.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
-            status = await _read(reader)
-        except (OSError, asyncio.IncompleteReadError):
-            self.other += 1
-            return
-        self._idle.append((reader, writer))
-        took = time.perf_counter() - started
+    def _ask(self, line: Line, asked: float) -> None:
+        line.ask(self.requests[self._sent % len(self.requests)], asked)
+        self._sent += 1
+
+    async def _end(self) -> None:
+        """Wait for the answers that are still to come."""
+        while self._under_way:
+            await asyncio.sleep(0.002)
+
+    def answered(self, line: Line, status: int) -> None:
+        """Count an answer; ask again at once while :meth:`drain` lasts."""
+        now = time.perf_counter()
+        took = now - line.asked
         if status == 200:
             self.accepted.append(took)
         elif status in (429, 503):
             self.refused.append(took)
         else:
             self.other += 1
+        if now < self._until:
+            self._ask(line, now)
+        else:
+            self._under_way -= 1
+            self._idle.append(line)
+
+    def lost(self, line: Line) -> None:
+        """A connection ended; what it was asked has no answer."""
+        if line.busy:
+            self.other += 1
+            self._under_way -= 1
+        elif line in self._idle:
+            self._idle.remove(line)
 
     def forget(self) -> None:
         """Count anew."""
         self.accepted, self.refused, self.other = [], [], 0
 
 
+def _request(user: str | int) -> bytes:
+    body = json.dumps({"user_id": user, "k": 10, "reasons": False}).encode()
+    head = b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    return head + b"content-length: %d\r\n\r\n" % len(body) + body
+
+
 def overload(scene: Scene) -> Tally:
     """Four times what it can do: the rest is refused at once, and it recovers when that ends."""
     tally = Tally("overload at 4 x capacity")
-    users = scene.models.market.ids("users")
-    bodies = [json.dumps({"user_id": user, "k": 10, "reasons": False}).encode() for user in users]
+    requests = [_request(user) for user in scene.models.market.ids("users")]
     state = scene.folder / "state"
     options = ["--quiet", "--waiting", 2 * CAPACITY_CONNECTIONS]
     with Serving(scene.models.market.bundle, state, *options) as server:
         for _ in range(scene.rounds(3)):
-            figures, good = asyncio.run(_overload(Flood(server.port, bodies)))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                figures, good = runner.run(_overload(Flood(server.port, requests)))
             tally.count(ok=good, trouble="out of budget")
             tally.notes.append(figures)
     return tally
