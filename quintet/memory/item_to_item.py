@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from quintet.data.interactions import Floats, Interactions, Mask
 from quintet.memory.counted import Counted
-from quintet.memory.entries import Entries, followed
+from quintet.memory.entries import Entries
 from quintet.memory.matrices import Matrix, State, event_matrix, pack, unpack
+from quintet.memory.steps import followed
 
 
 class ItemToItem(Counted):

@@ -17,8 +17,9 @@ import numpy as np
 from quintet.compiled import can_compile
 from quintet.data.interactions import Floats, Interactions
 from quintet.memory.base import Memory
-from quintet.memory.entries import Entries, Steps, walked
+from quintet.memory.entries import Entries
 from quintet.memory.matrices import Matrix
+from quintet.memory.steps import Steps, walked
 
 
 class Walks:
