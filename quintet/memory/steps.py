@@ -80,12 +80,15 @@ def walked(histories: Interactions, weight_ME: Floats, steps: Steps) -> list[Ent
     events = (histories.offsets, histories.item, weight_ME)
     most, longest = _sizes(*events, steps.start_MI, n_items)
     # sums stand in a hash table with linear probing, twice as large as the longest row: it stays
-    # in the nearest cache, however large the catalogue
+    # in the nearest cache, however large the catalogue; a small catalogue is its own table
     bits = max(4, (2 * longest - 1).bit_length())
-    owner_S, place_S = np.full(1 << bits, -1, np.int64), np.empty(1 << bits, np.int64)
+    n_slots = min(1 << bits, n_items)
+    owner_S, place_S = np.full(n_slots, -1, np.int32), np.empty(n_slots, np.int32)
     ends_MB = np.zeros((len(weight_ME), histories.n_users + 1), np.int64)
     item_N, value_N = np.empty(most, steps.item_MN[0].dtype), np.empty(most, np.float32)
-    _walk(*events, *steps, np.uint64(64 - bits), owner_S, place_S, ends_MB, item_N, value_N)
+    _walk(
+        *events, *steps, n_items, np.uint64(64 - bits), owner_S, place_S, ends_MB, item_N, value_N
+    )
     first, last = ends_MB[:, 0].tolist(), ends_MB[:, -1].tolist()
     return [
         Entries(ends_B - start, item_N[start:end], value_N[start:end], n_items)
@@ -133,6 +136,7 @@ def _walk(  # type: ignore[no-untyped-def]
     start_MI,
     item_MN,
     value_MN,
+    n_items,
     shift,
     owner_S,
     place_S,
@@ -141,7 +145,7 @@ def _walk(  # type: ignore[no-untyped-def]
     total,
 ):
     """Ends, items and sums of sparse products, entries in the order they are met in."""
-    n_rows, size = len(offsets_B) - 1, 0
+    n_rows, size, hashed = len(offsets_B) - 1, 0, len(owner_S) < n_items
     for memory in range(len(start_MI)):
         start_I, item_N, value_N = start_MI[memory], item_MN[memory], value_MN[memory]
         ends_MB[memory, 0] = size
@@ -153,9 +157,11 @@ def _walk(  # type: ignore[no-untyped-def]
                     continue
                 for entry in range(start_I[source], start_I[source + 1]):
                     item = item_N[entry]
-                    slot = np.int64((np.uint64(item) * np.uint64(0x9E3779B97F4A7C15)) >> shift)
-                    while owner_S[slot] == owner and found[place_S[slot]] != item:
-                        slot = (slot + 1) & (len(owner_S) - 1)
+                    slot = np.int64(item)
+                    if hashed:
+                        slot = np.int64((np.uint64(item) * np.uint64(0x9E3779B97F4A7C15)) >> shift)
+                        while owner_S[slot] == owner and found[place_S[slot]] != item:
+                            slot = (slot + 1) & (len(owner_S) - 1)
                     if owner_S[slot] != owner:
                         owner_S[slot], place_S[slot] = owner, size
                         found[size], total[size] = item, 0.0
