@@ -90,9 +90,13 @@ def rules(
     from quintet.serve.slate.rules import RuleSet
 
     recommender = Recommender.load(bundle, device)
-    kept = RuleSet.read(file).at(scenario)
+    whole = RuleSet.read(file)
+    kept = whole.at(scenario)
     requests, metric = tried(recommender, kept, k, people)
     found = dry_run(requests, metric)
+    for rule in whole.rule:
+        if rule.when:
+            found.notes[f"{rule.name} was not tried: it holds in some requests only (when)"] = 0
     if found.contradictions:
         names = "\n".join(one.message for one in found.contradictions)
         raise RuleConflictError(f"{file}: no slate can keep these rules:\n{names}")

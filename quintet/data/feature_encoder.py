@@ -62,6 +62,12 @@ class FeatureEncoder:
             raise NotFittedError("the feature encoder is not fitted: call fit(table, types) first")
         return self._codecs
 
+    @property
+    def separators(self) -> dict[str, str]:
+        """By column of texts, what stands between several categories of one row."""
+        found = {name: getattr(codec, "separator", None) for name, codec in self.codecs.items()}
+        return {name: separator for name, separator in found.items() if separator is not None}
+
     def fit(
         self,
         table: pa.Table,

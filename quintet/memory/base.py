@@ -55,6 +55,15 @@ class Memory(ABC):
         del friends_F2
         return self
 
+    def fresh(self, rows_U: Ints | None = None) -> Self:
+        """The same settings and friendships, not fitted: to be counted anew.
+
+        Args:
+            rows_U: [U] the new row of each user, -1 for those who have gone; as before if absent.
+        """
+        del rows_U
+        return type(self)(self.config)
+
     @abstractmethod
     def score(self, histories: Interactions) -> Floats:
         """[B, I] evidence for every item given each history; higher is better, 0 is "none".

@@ -7,6 +7,7 @@ its own, with its own weight in the fusion.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -56,6 +57,14 @@ class Channel(Memory):
         """Count the events of these behaviours; see :meth:`Memory.fit`."""
         self.memory.fit(self._own(events), items)
         return self
+
+    def fresh(self, rows_U: Ints | None = None) -> Self:
+        """See :meth:`Memory.fresh`."""
+        return type(self)(self.memory.fresh(rows_U), self.behaviours.tolist())
+
+    def add_items(self, items: FeatureTable) -> Self:
+        """See :meth:`Memory.add_items`; a copy, as the memory within may be another's too."""
+        return type(self)(copy.copy(self.memory).add_items(items), self.behaviours.tolist())
 
     def score(self, histories: Interactions) -> Floats:
         """See :meth:`Memory.score`."""

@@ -82,6 +82,14 @@ class Graph(Counted):
         self._edges_F2 = friends_F2
         return self
 
+    def fresh(self, rows_U: Ints | None = None) -> Self:
+        """See :meth:`Memory.fresh`."""
+        made = super().fresh()
+        if self._edges_F2 is None:
+            return made
+        edges_F2 = self._edges_F2 if rows_U is None else rows_U[self._edges_F2]
+        return made.relate(edges_F2[(edges_F2 >= 0).all(1)])
+
     def fit(self, events: Interactions, items: FeatureTable | None = None) -> Self:
         """Decompose the graph; see :meth:`Memory.fit`."""
         del items
@@ -153,11 +161,14 @@ class Graph(Counted):
     def state(self) -> Mapping[str, NDArray[np.generic]]:
         """Propagated vectors; see :meth:`Memory.state`."""
         self.require_fitted()
+        edges_F2 = self._edges_F2
+        related = edges_F2 is not None and len(edges_F2) > 0
         return {
             "items": self._items,
             "hops": self._hops,
             "friends": self._friends,
             "seen": self._seen,
+            **({"edges": edges_F2} if related and edges_F2 is not None else {}),
         }
 
     def load_state(self, state: State) -> Self:
@@ -165,6 +176,8 @@ class Graph(Counted):
         self._items = array(state, "items").astype(np.float32)
         self._hops = array(state, "hops").astype(np.float32)
         self._friends = array(state, "friends").astype(np.float32)
+        if "edges" in state:
+            self._edges_F2 = state["edges"].astype(np.int64)
         self._seen = array(state, "seen").astype(bool)
         self._n_items = len(self._items)
         return self

@@ -33,6 +33,7 @@ class DataShape:
         polarity: by behaviour, where it is not 1.
         horizon_days: by behaviour, where it has one of its own.
         weight: by behaviour, how much it counts in the ranking, where it is not 1.
+        amounts: behaviours whose value is an amount or a time, no rating.
         worth: by behaviour, what one event is worth: a number or a column of the items.
         offers: by scenario, what it can show (see ``data/schema.py``).
         devices: names of the kinds of devices.
@@ -52,6 +53,7 @@ class DataShape:
     polarity: dict[str, float] = field(default_factory=dict)
     horizon_days: dict[str, float] = field(default_factory=dict)
     weight: dict[str, float] = field(default_factory=dict)
+    amounts: list[str] = field(default_factory=list)
     worth: dict[str, float | str] = field(default_factory=dict)
     offers: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     devices: list[str] = field(default_factory=list)
@@ -68,6 +70,11 @@ class DataShape:
     def n_levels(self) -> int:
         """How many levels a rating has."""
         return len(self.level_values)
+
+    def rating_of(self, behaviour: str | None, value: float | None) -> float:
+        """The rating that an event gives; NaN where it gives none."""
+        amount = (behaviour or self.behaviours[0]) in self.amounts
+        return float("nan") if value is None or amount else value
 
     def level_edges(self) -> Floats:
         """[K - 1] boundaries halfway between the levels."""
@@ -101,6 +108,7 @@ def describe(
         polarity=dict(rules.polarity),
         horizon_days=dict(rules.horizon_days),
         weight=dict(rules.weight),
+        amounts=[one.name for one in schema.behaviours if not one.rates],
         worth={one.name: one.value for one in schema.behaviours if one.value is not None},
         offers={one.name: dict(one.offers) for one in schema.scenarios if one.offers},
         devices=list(devices),

@@ -7,6 +7,7 @@ so that fusion gives them the weights of its "new" bucket. Everything learned st
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from quintet.data.features import CategoryColumn, FeatureTable, NumberColumn, VectorColumn
+from quintet.data.vocab import CANONICAL
 from quintet.errors import DataError
 from quintet.nn.content import Inputs, to_device
 from quintet.nn.model import QuintetModel
@@ -61,9 +63,10 @@ def grown(
         DataError: an attribute does not fit its column.
     """
     ids = list(upserts)
-    rows = trained.items.rows(ids)
-    items = trained.items.extended(ids_of(trained, ids)) if ids else trained.items
-    place = items.rows(ids)
+    own = ids_of(trained, ids)
+    rows = trained.items.rows(own.to_pylist())
+    items = trained.items.extended(own) if ids else trained.items
+    place = items.rows(own.to_pylist())
     added = attribute_table(trained.item_table.schema, [upserts[one] for one in ids])
     order = np.arange(len(trained.items))
     taken = np.concatenate([order, np.full(len(items) - len(order), -1, np.int64)])
@@ -105,11 +108,15 @@ def ids_of(trained: Trained, ids: Sequence[Id]) -> pa.Array:
     if not trained.items.is_integer:
         return pa.array([str(one) for one in ids], pa.string())
     try:
-        return pa.array([int(one) for one in ids], pa.int64())
-    except (ValueError, OverflowError):
-        raise DataError(
-            "the catalogue's item ids are whole numbers, and a new one is not"
-        ) from None
+        plain = [int(one) if re.fullmatch(CANONICAL, str(one)) else None for one in ids]
+        if None not in plain:
+            return pa.array(plain, pa.int64())
+    except OverflowError:
+        pass
+    raise DataError(
+        "the catalogue's item ids are whole numbers, and a new one is not, or is not written "
+        'plainly ("7", neither "07" nor "+7")'
+    )
 
 
 def attribute_table(schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> pa.Table:

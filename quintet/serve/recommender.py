@@ -259,7 +259,7 @@ class Recommender:
             users,
             asking(self.trained, self.histories(users), scenario, query, context),
             k,
-            (rules if rules is not None else RuleSet()).at(scenario),
+            (rules if rules is not None else RuleSet()).at(scenario, context),
             config if config is not None else SlateConfig(),
             allowed_I=self._allowed(scenario),
             exclude_seen=exclude_seen,

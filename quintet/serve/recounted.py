@@ -26,7 +26,7 @@ def recounted(trained: Trained, events: Interactions) -> Trained:
     memories = {
         name: memory
         if memory.scores_cold_items
-        else type(memory)(memory.config).fit(events, trained.item_features)
+        else memory.fresh().fit(events, trained.item_features)
         for name, memory in trained.memories.items()
     }
     count_I = events.item_counts().astype(np.float32)
@@ -65,7 +65,7 @@ def joined(
     timeless = len(old) > 0 and not old.time.any()  # then order is all there is
     behaviour = [behaviours.get(one.behaviour or "", 0) for one in events]
     scenario = [scenarios.get(one.scenario or "", 0) for one in events]
-    value = [np.nan if one.value is None else one.value for one in events]
+    value = [shape.rating_of(one.behaviour, one.value) for one in events]
     new: dict[str, Any] = {
         "user": user_E,
         "item": item_E,

@@ -163,8 +163,13 @@ def new_items_level(
         if mask_history:
             known_BI[met] = new_BI[met] = -torch.inf
         margins.append(_entries(known_BI, new_BI[:, new_I.to(new_BI.device)]).flatten().cpu())
-    margin_M = torch.cat(margins).sort().values
-    wanted = round(share * LIST * len(rows))
+    if not margins:
+        return 0.0
+    margin_M = torch.cat(margins)
+    # where too few known items are left, new ones stand without being lifted
+    free = int((margin_M == -torch.inf).sum())
+    margin_M = margin_M[margin_M.isfinite()].sort().values
+    wanted = max(0, round(share * LIST * len(rows)) - free)
     return float(margin_M[min(wanted, len(margin_M) - 1)]) if len(margin_M) else 0.0
 
 

@@ -126,6 +126,8 @@ def _behaviours(found: TaskResults, scorer: Scorer, split: Split, rows: Ints) ->
         return
     events = split.events
     rows = rows[task.rules.targets(events)[rows]]
+    if not len(rows):
+        return
     chance_NB = scorer.predict(Moments.before(events, rows), events.item[rows]).behaviour_NB
     reached_NB = task.reached(events)[rows]
     for column, name in enumerate(names):
@@ -165,6 +167,8 @@ def _strategy(found: TaskResults, scorer: Scorer, split: Split, rows: Ints) -> N
     events = split.events
     label_E = strategy_labels(scorer, events)
     rows = rows[label_E[rows] >= 0]
+    if not len(rows):
+        return
     label_N = label_E[rows]
     predicted_NA = scorer.strategy(Moments.before(events, rows))
     label_NA = np.eye(len(STRATEGIES), dtype=np.float32)[label_N]

@@ -111,6 +111,7 @@ def updated(
         )
     started = time.perf_counter()
     kept = without(trained, news.erased)
+    row_U = np.where(news.erased, -1, np.cumsum(~news.erased) - 1)
     base = _with_items(kept, news.items)
     users, user_table = _with_users(base, news.events)
     user_E = users.rows([event.user_id for event in news.events])
@@ -141,7 +142,7 @@ def updated(
         base,
         model=model,
         memories={
-            name: type(memory)(memory.config).fit(events, tables.items)
+            name: memory.fresh(row_U).fit(events, tables.items)
             for name, memory in base.memories.items()
         },
         users=users,
@@ -210,6 +211,13 @@ def _with_users(trained: Trained, events: Iterable[Event]) -> tuple[Vocabulary, 
 # ---------------------------------------------------------------- weights
 
 
+def replayed(changed_U: Mask, config: UpdateConfig) -> Mask:
+    """[U] whose histories are learned: all that grew, and a share of the others."""
+    chance_U = seeded_hash(np.arange(len(changed_U)), config.seed) / 2.0**63
+    learned_U: Mask = changed_U | (chance_U < config.replay)
+    return learned_U
+
+
 def _loop(trained: Trained) -> LoopConfig:
     """The settings of the training's loop, where the bundle tells them."""
     values = trained.run.get("config", {}).get("loop", {})
@@ -226,9 +234,7 @@ def _continued(
 ) -> QuintetModel:
     """The network trained on, on the histories that grew and on some that did not."""
     model = recounted(learned, tables)
-    chance_U = seeded_hash(np.arange(len(changed_U)), config.seed) / 2.0**64
-    learned_U = changed_U | (chance_U < config.replay)
-    events = tables.events.select(learned_U[tables.events.user])
+    events = tables.events.select(replayed(changed_U, config)[tables.events.user])
     if config.epochs and len(events):
         device = model.bias_I.device
         orders = prepared_orders(

@@ -117,6 +117,10 @@ def _filter(live: Live, condition: Filter) -> Mask:
     owner = np.arange(len(values))
     if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
         owner, values = pc.list_parent_indices(values).to_numpy(), pc.list_flatten(values)
+    elif separator := live.trained.item_encoder.separators.get(condition.column):
+        several = pc.split_pattern(values, separator)  # as the model parts them
+        owner = pc.list_parent_indices(several).to_numpy()
+        values = pc.utf8_trim_whitespace(pc.list_flatten(several))
     try:
         kept = _passes(values, condition)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):

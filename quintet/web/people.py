@@ -129,7 +129,7 @@ def _of_journal(trained: Trained, events: list[Event]) -> dict[str, Any]:
     ]
     kept = np.array(known, np.bool_)
     scenario = [scenarios.get(one.scenario or "", 0) for one in events]
-    value = [np.nan if one.value is None else one.value for one in events]
+    value = [shape.rating_of(one.behaviour, one.value) for one in events]
     return {
         "item": rows[kept],
         "time": np.array([one.timestamp for one in events], np.int64)[kept],

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from quintet.errors import ConfigError
+from quintet.data.features import FeatureTable
+from quintet.errors import ConfigError, NotFittedError
 from quintet.memory.channel import Channel, evidence_memory, part_name
 from quintet.memory.ease import Ease
 from quintet.memory.graph import Graph
 from quintet.memory.trend import Trend
 
-from .logs import random_log
+from .logs import random_log, random_texts
 
 EVENTS = random_log()
 NAMES = ["view", "cart", "buy"]
@@ -66,3 +69,23 @@ def test_a_channel_hands_friendships_on() -> None:
     alone = Graph().relate(friends_F2).fit(EVENTS)
     np.testing.assert_array_equal(channel.score(EVENTS), alone.score(EVENTS))
     assert (channel.score(EVENTS) != Graph().fit(EVENTS).score(EVENTS)).any()
+
+
+def test_a_fresh_one_reads_the_same_behaviours_and_has_counted_nothing() -> None:
+    memory = evidence_memory("transitions@view", {"decay": 0.7}, NAMES).fit(EVENTS)
+    again = memory.fresh().fit(EVENTS)
+    np.testing.assert_array_equal(again.score(EVENTS), memory.score(EVENTS))
+    with pytest.raises(NotFittedError):
+        memory.fresh().score(EVENTS)
+
+
+def test_items_added_are_known_to_it_and_not_to_the_one_before() -> None:
+    texts = random_texts(EVENTS.n_items)
+    memory = evidence_memory("content_neighbours@view", {}, NAMES).fit(EVENTS, texts)
+    title = texts.texts["title"]
+    more = FeatureTable(n_rows=len(title) + 1, texts={"title": [*title, title[0]]})
+    later = replace(EVENTS, n_items=EVENTS.n_items + 1)
+    before = memory.score(EVENTS)
+    added = memory.add_items(more)
+    assert added.score(later)[:, -1].any()
+    np.testing.assert_array_equal(memory.score(EVENTS), before)

@@ -99,3 +99,14 @@ def test_what_friends_told_is_no_event_of_ones_own() -> None:
     memory = graph(friends=[[4, 3]])
     assert memory.explain(EVENTS.users([4]), 1) is None
     assert memory.explain(EVENTS.users([5]), 1) is not None
+
+
+def test_who_counts_anew_keeps_friendships_but_those_of_people_who_have_gone() -> None:
+    social = graph(friends=[[3, 4], [5, 3]])
+    kept = Graph(social.config).load_state(dict(social.state())).fresh().fit(EVENTS)
+    np.testing.assert_array_equal(kept.state()["friends"], social.state()["friends"])
+    rows = np.arange(EVENTS.n_users)
+    rows[4] = -1
+    fewer = social.fresh(rows)
+    assert fewer._edges_F2.tolist() == [[5, 3]]
+    assert "edges" not in graph().state()

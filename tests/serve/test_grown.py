@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from quintet.data.vocab import Vocabulary
 from quintet.errors import DataError
 from quintet.serve.grown import grown, prepared
 from quintet.serve.recommender import Recommender
@@ -68,3 +72,11 @@ def test_what_does_not_fit_is_refused_by_its_column(base) -> None:
     with pytest.raises(DataError, match="released"):
         grown(trained, features, {"x": {"released": "some day"}})
     grown(trained, features, {"x": {"released": "2024-05-01T00:00:00Z"}})
+
+
+@pytest.mark.parametrize("item", ["05", "+7", "7.0", "nine", 2**80])
+def test_a_number_that_is_not_written_plainly_is_no_id_of_numbers(base, item) -> None:
+    trained, features = base
+    numbers = Vocabulary.from_arrow(pa.array(np.arange(len(trained.items))))
+    with pytest.raises(DataError, match="plainly"):
+        grown(replace(trained, items=numbers), features, {item: {"title": "a tea cup"}})

@@ -271,3 +271,14 @@ def test_rivals_among_some_items_are_those_alone(evidence, split) -> None:
         own = scores[row][bucket_I == 0]
         for rival in found_BCK[row]:
             assert (own - rival).abs().amax(1).min() < 1e-4
+
+
+def test_where_few_known_items_are_left_new_ones_take_the_free_places(evidence, split) -> None:
+    rows, _ = validation_targets(split, 0.0, 1500, 0)
+    count_I = np.zeros_like(evidence.count_I)
+    count_I[:4] = evidence.count_I[:4]
+    own = EvidenceBuilder(
+        evidence.model, evidence.memories, evidence.item_inputs, evidence.user_inputs, count_I
+    )
+    fusion = fitted_fusion(own, split.events, rows, FusionConfig(iterations=2))
+    assert math.isfinite(float(fusion.new_bias))

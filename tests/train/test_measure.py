@@ -266,3 +266,12 @@ def test_without_baselines_popularity_stands_alone(recommender, split) -> None:
     results = measure(recommender, split, ks=(10,)).results
     assert set(results["paired"]) == {"popularity"}
     assert "baselines" not in results
+
+
+def test_without_an_event_that_a_task_is_asked_of_the_task_is_left_out(scorer, split) -> None:
+    task, events = scorer.evidence.model.task("interaction"), split.events
+    opens = task.rules.targets(events)
+    assert not opens.all()
+    never = replace(split, part=np.where(opens, np.int8(Part.TRAIN), np.int8(Part.TEST)))
+    found = measure_tasks(scorer, never, like_at=4)
+    assert not any(name.startswith("interaction: ") for name in found.tasks)

@@ -11,7 +11,7 @@ from quintet.errors import EmptyDataError
 from quintet.serve.recommender import Recommender
 from quintet.serve.trained import Trained
 from quintet.store import Event, ItemUpsert, Journal, Owner, open_store
-from quintet.train.update import UpdateConfig, read_news, updated, without
+from quintet.train.update import UpdateConfig, read_news, replayed, updated, without
 
 QUICK = UpdateConfig(epochs=1)
 
@@ -111,3 +111,10 @@ def test_the_same_news_give_the_same_model(trained, journal) -> None:
     one, other = (updated(trained, read_news(journal, trained), QUICK) for _ in range(2))
     assert (one.model.embedding_ID == other.model.embedding_ID).all()
     assert not (one.model.embedding_ID == trained.model.embedding_ID).all()
+
+
+def test_as_many_others_are_replayed_as_is_said() -> None:
+    changed = np.arange(50_000) % 10 == 0
+    learned = replayed(changed, UpdateConfig(replay=0.2))
+    assert learned[changed].all()
+    assert learned[~changed].mean() == pytest.approx(0.2, abs=0.01)

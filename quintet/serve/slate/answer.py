@@ -119,7 +119,9 @@ class Slates:
         first_I = np.full(len(trained.items), np.iinfo(np.int64).max)
         np.minimum.at(first_I, events.item, events.time)
         first_I[np.bincount(events.item, minlength=len(first_I)) == 0] = -1
-        return Facts(trained.items, trained.item_table, trained.model.shape.behaviours, first_I)
+        behaviours = trained.model.shape.behaviours
+        separators = trained.item_encoder.separators
+        return Facts(trained.items, trained.item_table, behaviours, first_I, separators)
 
     def request(
         self,

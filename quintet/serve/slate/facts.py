@@ -88,12 +88,14 @@ class Facts:
         table: its columns, in row order.
         behaviours: names of the data set's behaviours.
         first_I: [I] the time of each item's first event in microseconds, -1 where there is none.
+        separators: by column of texts, what stands between several categories of one item.
     """
 
     items: Vocabulary
     table: pa.Table
     behaviours: Sequence[str] = ()
     first_I: Ints | None = None
+    separators: Mapping[str, str] = field(default_factory=dict)
     _labels: dict[str, Labels] = field(default_factory=dict, repr=False)
     _numbers: dict[str, Values] = field(default_factory=dict, repr=False)
 
@@ -123,7 +125,7 @@ class Facts:
         """
         column = self._column(attribute, rule)
         if attribute not in self._labels:
-            self._labels[attribute] = _labels(column)
+            self._labels[attribute] = _labels(column, self.separators.get(attribute))
         return self._labels[attribute]
 
     def numbers(self, attribute: str, rule: str) -> Values:
@@ -194,16 +196,23 @@ def text_of(value: object) -> str:
     return str(value)
 
 
-def _labels(column: pa.Array) -> Labels:
+def _labels(column: pa.Array, separator: str | None) -> Labels:
     code_of: dict[str, int] = {}
     lengths, codes = [], []
     for one in column.to_pylist():
-        found = one if isinstance(one, list) else [one]
+        found = one if isinstance(one, list) else _several(one, separator)
         own = dict.fromkeys(text_of(value) for value in found if value is not None)
         lengths.append(len(own))
         codes += [code_of.setdefault(text, len(code_of)) for text in own]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return Labels(offsets, np.array(codes, np.int64), list(code_of))
+
+
+def _several(value: object, separator: str | None) -> list[object]:
+    """The categories in one cell, parted as the model parts them."""
+    if separator is None or not isinstance(value, str):
+        return [value]
+    return [part for one in value.split(separator) if (part := " ".join(one.split()))]
 
 
 def _near(word: str, known: Sequence[str] | Mapping[str, Any]) -> str:

@@ -147,3 +147,21 @@ def test_items_are_alike_by_vectors_and_by_categories(recommender) -> None:
     np.testing.assert_allclose(similarity, expected)
     assert np.linalg.eigvalsh(similarity).min() > -1e-9, "a kernel"
     assert slates.at(3).categories_IG is slates.categories_IG
+
+
+def test_a_rule_holds_where_the_context_says_so(recommender) -> None:
+    user = recommender.trained.users.ids([0])[0]
+    device = recommender.trained.model.shape.devices[0]
+    first = recommender.slate([user], 3, config=PLAIN)[0].items[0].item_id
+    asked = rules(
+        {"name": "there", "kind": "block", "items": [first], "when": {"device": [device]}}
+    )
+    for context, blocked in ((None, False), ({"device": device}, True)):
+        (answer,) = recommender.slate([user], 3, rules=asked, config=PLAIN, context=context)
+        assert (first not in [item.item_id for item in answer.items]) or not blocked
+        assert (first in answer.candidates) != blocked
+
+
+def test_rules_know_the_separators_of_the_catalogue(recommender) -> None:
+    separators = recommender.trained.item_encoder.separators
+    assert recommender.slates.facts.separators == separators

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from quintet.data.vocab import Vocabulary
 from quintet.errors import ConfigError, RuleConflictError
+from quintet.serve.slate.bound import barred_items
+from quintet.serve.slate.facts import Facts, Person
 from quintet.serve.slate.rules import RuleSet
 from quintet.serve.slate.slate import compose
 from tests.serve.slate.shop import FACTS, names, request
@@ -265,3 +269,13 @@ def test_a_short_slate_says_why() -> None:
     nothing = compose(request([rule("dear", "price", least=60)], 4))
     assert np.array_equal(nothing.item_K, [])
     assert "0 of 4 places" in nothing.notes[0]
+
+
+def test_several_categories_in_one_text_are_seen_one_by_one() -> None:
+    table = pa.table({"kind": ["spirits", "wine | spirits", "toys", None]})
+    vocabulary = Vocabulary.from_arrow(pa.array(["a", "b", "c", "d"]))
+    shelf = Facts(vocabulary, table, separators={"kind": "|"})
+    where = {"attribute": "kind", "any_of": ["spirits"]}
+    rule = RuleSet.of({"rule": [{"name": "no", "kind": "block", "where": where}]})
+    nobody = Person(*(np.zeros(0, np.int64),) * 3, 0)
+    assert barred_items(rule, shelf, nobody).tolist() == [True, True, False, False]
