@@ -28,6 +28,7 @@ from quintet.errors import (
     MissingExtraError,
     OverloadedError,
     RequestError,
+    TooLargeError,
     TooManyRequestsError,
     UnauthorizedError,
     UnknownIdError,
@@ -46,6 +47,7 @@ TIMEOUT = 10.0
 ERRORS: dict[int, type[RequestError]] = {
     401: UnauthorizedError,
     403: ForbiddenError,
+    413: TooLargeError,
     422: InvalidRequestError,
     429: TooManyRequestsError,
     503: OverloadedError,
@@ -87,7 +89,8 @@ def _read(response: httpx.Response, answer: type[A]) -> A:
     if response.status_code == 404:
         raise UnknownIdError(words)
     wait = response.headers.get("retry-after")
-    kind = ERRORS.get(response.status_code, RequestError)
+    otherwise = OverloadedError if response.status_code >= 500 else RequestError
+    kind = ERRORS.get(response.status_code, otherwise)
     raise kind(words, float(wait) if wait else None)
 
 

@@ -149,6 +149,12 @@ class InvalidRequestError(RequestError):
     http_status = 422
 
 
+class TooLargeError(RequestError):
+    """A body is larger than the service takes."""
+
+    http_status = 413
+
+
 class UnauthorizedError(RequestError):
     """No key came with the request, or none that is valid."""
 

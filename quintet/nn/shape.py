@@ -14,6 +14,7 @@ from quintet.data.outcomes import BehaviourRules
 from quintet.data.schema import DataSchema
 
 MOST_LEVELS = 11
+LARGEST_RATING = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ class DataShape:
     def rating_of(self, behaviour: str | None, value: float | None) -> float:
         """The rating that an event gives; NaN where it gives none."""
         amount = (behaviour or self.behaviours[0]) in self.amounts
-        return float("nan") if value is None or amount else value
+        if value is None or amount or abs(value) > LARGEST_RATING:
+            return float("nan")
+        return value
 
     def level_edges(self) -> Floats:
         """[K - 1] boundaries halfway between the levels."""

@@ -5,7 +5,9 @@ They hold no key. A plain file copy of a store's folder would: use :meth:`Journa
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -15,6 +17,7 @@ from pathlib import Path
 from quintet.errors import CorruptStoreError, StoreError
 from quintet.files import write_json_atomic
 from quintet.store.base import Entry
+from quintet.store.disk import open_file
 from quintet.store.frame_log import FrameLog, pages
 from quintet.store.key_file import KeyFile
 from quintet.store.keys import Key
@@ -38,7 +41,9 @@ def write(folder: Path, rows: Iterable[Sealed], last_offset: int, pepper: bytes)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".records.", dir=folder))
+        turn = open_file(folder / ".turn")
         try:
+            fcntl.flock(turn, fcntl.LOCK_EX)  # two at once would each delete the other's records
             log = FrameLog(work / RECORDS)
             try:
                 for page in pages(rows):
@@ -60,6 +65,7 @@ def write(folder: Path, rows: Iterable[Sealed], last_offset: int, pepper: bytes)
                 if old.name != name:
                     old.unlink()
         finally:
+            os.close(turn)
             shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
         raise StoreError(f"backup to {folder}: {error.strerror}") from None

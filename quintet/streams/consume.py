@@ -20,6 +20,7 @@ from quintet.errors import (
     OverloadedError,
     RequestError,
     SourceError,
+    TooLargeError,
     TooManyRequestsError,
 )
 from quintet.streams.base import Broker, Message
@@ -103,7 +104,7 @@ class Consumer:
         """Store events; what the service refuses is halved until the culprit stands alone."""
         try:
             answer = await self._stored([event for _, event in good])
-        except InvalidRequestError as error:
+        except (InvalidRequestError, TooLargeError) as error:
             if len(good) == 1:
                 await self._refuse(good[0][0], str(error))
                 return
@@ -161,7 +162,8 @@ def read_event(message: Message) -> EventIn:
         raise InvalidRequestError("a message must be one JSON object, an event")
     own = {"event_id": f"stream-{message.id}", "timestamp": message.seconds}
     try:
-        return EventIn.model_validate({**own, **value})
+        told = {name: one for name, one in value.items() if one is not None or name not in own}
+        return EventIn.model_validate({**own, **told})
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         known = [one for one in found if str(one["loc"][0]) in EventIn.model_fields]

@@ -73,23 +73,31 @@ def read_news(journal: Journal, trained: Trained, until: int | None = None) -> N
     events: list[Event] = []
     items: dict[Id, Mapping[str, Any]] = {}
     stones: list[Erasure] = []
+    old_stones: list[Erasure] = []
+    learned: set[Id] = set()
     last = until if until is not None else journal.last_offset
     for entry in journal.read(kinds=[Event.kind, ItemUpsert.kind, Erasure.kind]):
         record = entry.record
         if isinstance(record, Erasure):
-            stones.append(record)
+            (stones if entry.offset > base else old_stones).append(record)
         elif entry.offset > last:
             continue
         elif isinstance(record, ItemUpsert):
             if not record.retired:
                 items[record.item_id] = record.attributes
-        elif isinstance(record, Event) and entry.offset > base and record.user_id is not None:
-            events.append(record)
-    erased = [
-        any(journal.is_tombstone_of(stone, Owner.user(user)) for stone in stones)
-        for user in (trained.users.values.to_pylist() if stones else [])
-    ]
-    return News(events, items, np.array(erased or [False] * len(trained.users), np.bool_), last)
+        elif isinstance(record, Event) and record.user_id is not None:
+            if entry.offset > base:
+                events.append(record)
+            else:
+                learned.add(record.user_id)
+
+    def gone(user: Id) -> bool:
+        # whoever came back after an erasure has events in the bundle that nobody asked to forget
+        counting = stones if user in learned else stones + old_stones
+        return any(journal.is_tombstone_of(stone, Owner.user(user)) for stone in counting)
+
+    users = trained.users.values.to_pylist()
+    return News(events, items, np.array([gone(user) for user in users], np.bool_), last)
 
 
 def updated(

@@ -96,6 +96,7 @@ class Experiments:
         Raises:
             ConfigError: an arm stands twice, or a running experiment's buckets would move.
         """
+        self.refresh()  # or what another worker has put would be lost
         names = [arm.name for arm in experiment.arms]
         if len(set(names)) != len(names):
             raise ConfigError("two arms have one name")
@@ -124,10 +125,9 @@ class Experiments:
         stamp = self._stamped()
         if stamp == self._stamp:
             return
-        self._stamp = stamp
         held = self._read() if stamp is not None else {}
         self._load(held)
-        self._held = held
+        self._held, self._stamp = held, stamp
 
     def _load(self, held: dict[str, ExperimentIn]) -> None:
         if self._changed is not None:

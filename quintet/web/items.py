@@ -107,12 +107,14 @@ class Builder:
     def follow(self) -> int:
         """Take in items written since the last look; gives how many."""
         newest: dict[str | int, ItemUpsert] = {}
-        for entry in self.journal.read(after=self.offset, kinds=(ItemUpsert.kind,)):
-            self.offset = max(self.offset, entry.offset)
+        offset = self.offset
+        for entry in self.journal.read(after=offset, kinds=(ItemUpsert.kind,)):
+            offset = max(offset, entry.offset)
             if isinstance(entry.record, ItemUpsert):
                 change = readable(self.holder.live, entry.record)
                 if change is not None:
                     newest[change.item_id] = change
         if newest:
             self.holder.replace_items(list(newest.values()))
+        self.offset = offset  # not before they take part: what failed is read again
         return len(newest)

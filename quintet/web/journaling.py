@@ -20,8 +20,8 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
-def event(live: Live, sent: EventIn) -> Event:
-    """An event as the journal holds it.
+def event(live: Live, sent: EventIn, received: int) -> Event:
+    """An event as the journal holds it, of the time when it was ``received`` if it tells none.
 
     Raises:
         InvalidRequestError: nobody stands behind it, or the model knows no such behaviour or
@@ -35,7 +35,7 @@ def event(live: Live, sent: EventIn) -> Event:
             raise InvalidRequestError(f"events: {name}: choose one of: {', '.join(valid)}")
     trained = live.trained
     fields = sent.model_dump(exclude={"timestamp", "event_id", "user_id", "item_id"})
-    when = now() if sent.timestamp is None else round(sent.timestamp * MICROSECONDS)
+    when = received if sent.timestamp is None else round(sent.timestamp * MICROSECONDS)
     return Event(
         event_id=sent.event_id or secrets.token_hex(16),
         user_id=None if sent.user_id is None else own_id(trained.users, sent.user_id),

@@ -20,8 +20,7 @@ from quintet.web.people import Person, person
 
 MOST_PEOPLE = 50_000
 MOST_RECORDS = 2_000
-OWN = (Event.kind, ProfileEdit.kind)
-FOLLOWED = (*OWN, ItemUpsert.kind, Erasure.kind)
+FOLLOWED = (Event.kind, ProfileEdit.kind, ItemUpsert.kind, Erasure.kind)
 
 
 @dataclass
@@ -84,8 +83,9 @@ class Known:
             else:
                 self._kept.clear()  # a tombstone does not say whose it is
                 self._made.clear()
-            newest = max(newest, entry.offset)
-        self.offset = newest
+            # one by one: should a later one be unreadable, none is taken in twice
+            self.offset = max(self.offset, entry.offset)
+        self.offset = max(self.offset, newest)
 
     def of(self, owner: Owner, live: Live, row: int) -> Person:
         """What is known of an owner, as ``live`` reads it; ``row`` in its users, or -1."""
@@ -95,7 +95,9 @@ class Known:
         held = made_for.get(owner)
         if held is not None:
             return held
-        events = [event for offset, event in kept.events if offset > live.base_offset]
+        # after an erasure nothing stands in the bundle for them: all that can be read came later
+        base = 0 if kept.erased else live.base_offset
+        events = [event for offset, event in kept.events if offset > base]
         made = person(trained, -1 if kept.erased else row, events, kept.edits)
         made_for[owner] = made
         return made
@@ -107,7 +109,10 @@ class Known:
             self._kept.move_to_end(owner)
             return found
         made = Kept(erased=self.journal.was_erased(owner))
-        for entry in self.journal.read_owner(owner, limit=MOST_RECORDS, kinds=OWN):
+        # however many events came after it, what somebody said of their profile holds
+        entries = self.journal.read_owner(owner, kinds=[ProfileEdit.kind])
+        entries += self.journal.read_owner(owner, limit=MOST_RECORDS, kinds=[Event.kind])
+        for entry in entries:
             # what is beyond the offset comes again when the journal is followed
             if entry.offset <= self.offset and isinstance(entry.record, Event | ProfileEdit):
                 made.add(entry.offset, entry.record)

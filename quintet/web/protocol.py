@@ -80,6 +80,9 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self._unparsed += len(data)
         super().data_received(data)
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and not self._in_message and self._deadline is None:
+            self._arm(self.limits.header_seconds)  # what came began no request, such as empty lines
         # the parser tells of a header only when it is whole: an endless one would grow unseen
         if self._in_head and self._unparsed > self.limits.header_bytes:
             self._refuse(431)

@@ -98,6 +98,8 @@ def read_keys(path: Path) -> dict[str, KeyRecord]:
         records = [KeyRecord.model_validate(one) for one in listed]
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; make one with: quintet keys add") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, ValidationError):
         raise ConfigError(f"{path}: not a keys file; make one with: quintet keys add") from None
     return {record.id: record for record in records}

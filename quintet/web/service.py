@@ -149,8 +149,15 @@ class Service:
         self.metrics.batch.observe(len(asks))
         if self.known.items_changed:  # another process may have added some
             self.known.items_changed = False
-            self.build_thread.submit(self.builder.follow)
+            self.build_thread.submit(self._follow_items)
         return Making(made, stored, len(exposures))
+
+    def _follow_items(self) -> None:
+        """Take in other processes' items; on the builder's thread."""
+        try:
+            self.builder.follow()
+        except QuintetError:
+            self.known.items_changed = True  # the next list tries again
 
     def _submitted(self, exposures: Sequence[Exposure]) -> Future[list[Appended]]:
         stored: Future[list[Appended]] = Future()
@@ -180,7 +187,8 @@ class Service:
     async def events(self, events: Sequence[models.EventIn], request_id: str) -> dict[str, Any]:
         """Store events; the next answer reflects them."""
         live = self.holder.live
-        records = [journaling.event(live, one) for one in events]
+        received = journaling.now()  # one for all: the same event twice is then one event
+        records = [journaling.event(live, one, received) for one in events]
         try:
             done = await self.record(records)
             if any(one.outcome is Outcome.CONFLICT for one in done):

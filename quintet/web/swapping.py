@@ -15,7 +15,7 @@ from quintet.allocator import hand_back
 from quintet.errors import InvalidRequestError, QuintetError
 from quintet.files import write_json_atomic
 from quintet.web.journaling import deployment
-from quintet.web.live import Live
+from quintet.web.live import Live, carried
 
 if TYPE_CHECKING:
     from quintet.web.service import Service
@@ -27,6 +27,7 @@ class Swapper:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.path = service.experiments.path.with_name("active.json")
+        self._followed: dict[str, str] | None = None
 
     @staticmethod
     def describe(service: Service) -> dict[str, Any]:
@@ -77,8 +78,7 @@ class Swapper:
 
     async def _put(self, made: Live) -> None:
         service = self.service
-        service.holder.swap(made)
-        await service.build(service.builder.follow)
+        await service.build(self._take, made)
         await service.build(hand_back)  # what the model before the last held
         service.metrics.swaps.labels("done").inc()
         service.metrics.loaded.set(time.time())
@@ -87,6 +87,12 @@ class Swapper:
             await service.record([deployment(made)])
         except QuintetError:
             service.log.write("deployment not recorded", model=made.version)
+
+    def _take(self, made: Live) -> None:
+        """Put a model in place; on the thread that adds items, so that none comes in between."""
+        holder = self.service.holder
+        holder.swap(carried(holder.live, made))
+        self.service.builder.follow()
 
     async def follow(self) -> None:
         """Serve what another worker put in place."""
@@ -97,9 +103,13 @@ class Swapper:
         wanted = self.wanted(self.path)
         live = self.service.holder.live
         if wanted is None or wanted["version"] == live.version:
+            self.service.problems.pop("model", None)
+            return
+        if wanted == self._followed:  # its folder holds another version by now, which was loaded
             return
         previous = self.service.holder.previous
         if previous is not None and previous.version == wanted["version"]:
+            self.service.problems.pop("model", None)
             await self._put(previous)
             return
         try:
@@ -108,7 +118,9 @@ class Swapper:
             self.service.problems["model"] = f"cannot follow a swap: {type(error).__name__}"
             return
         self.service.problems.pop("model", None)
-        await self._put(made)
+        self._followed = wanted
+        if made.version != live.version:
+            await self._put(made)
 
     @staticmethod
     def wanted(path: Path) -> dict[str, str] | None:

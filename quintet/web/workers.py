@@ -126,7 +126,8 @@ class Supervisor:
         self._failures = self._failures + 1 if early and code > 0 else 0
         spare = worker is self._spare
         self._log.write("spare worker died" if spare else "worker died", process=pid, code=code)
-        self._stopping = self._failures >= MOST_FAILURES  # it is not the worker's fault
+        if self._failures >= MOST_FAILURES:  # it is not the worker's fault
+            self._stopping = True
         if spare:
             self._spare, self._spare_due = None, time.monotonic()
             return

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from quintet.errors import ConfigError, CorruptStoreError, DataError, StoreBusyError, StoreError
+from quintet.files import write_json_atomic
 from quintet.store import (
     Deployment,
     Entry,
@@ -270,6 +272,24 @@ def test_backup_wipe_restore(place: Place, tmp_path: Path) -> None:
     assert fresh.was_erased(Owner.user("bob"))
     with pytest.raises(StoreError, match="not empty"):
         fresh.restore(tmp_path / "backup")
+
+
+def test_two_backups_at_once_leave_a_whole_one(place: Place, tmp_path: Path, monkeypatch) -> None:
+    def slowly(path, document) -> None:
+        time.sleep(0.3)  # long enough for the other to come in between
+        write_json_atomic(path, document)
+
+    monkeypatch.setattr("quintet.store.backup.write_json_atomic", slowly)
+    journal = place.open()
+    journal.append([event(1)])
+    keys = tmp_path / "keys.bin"
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(journal.backup, tmp_path / "backup", keys)
+        time.sleep(0.1)
+        journal.append([event(2)])
+        second = pool.submit(journal.backup, tmp_path / "backup", keys)
+        assert (first.result(), second.result()) == (1, 2)
+    assert place.open_other().restore(tmp_path / "backup", keys=keys) == 2
 
 
 def test_a_backup_alone_tells_nothing(place: Place, tmp_path: Path) -> None:

@@ -118,3 +118,16 @@ def test_reasons_do_not_repeat_what_was_sent(data: bytes) -> None:
     with pytest.raises(InvalidRequestError) as refused:
         read_event(Message("1", data))
     assert "hush" not in str(refused.value)
+
+
+def test_an_id_or_a_time_of_null_is_none_of_its_own() -> None:
+    data = b'{"event_id": null, "timestamp": null, "user_id": "a", "item_id": 3}'
+    read = read_event(Message("7-1", data, 12.5))
+    assert (read.event_id, read.timestamp) == ("stream-7-1", 12.5)
+
+
+def test_a_batch_too_large_for_one_request_is_sent_in_parts(running, redis) -> None:
+    many = [event(n, running.ids("items")[0], query="q" * 4000) for n in range(600)]
+    asyncio.run(redis.publish(*many))
+    tally = asyncio.run(consumed(redis, running.url, batch=600))
+    assert (tally.accepted, tally.refused) == (600, 0)

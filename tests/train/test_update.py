@@ -118,3 +118,16 @@ def test_as_many_others_are_replayed_as_is_said() -> None:
     learned = replayed(changed, UpdateConfig(replay=0.2))
     assert learned[changed].all()
     assert learned[~changed].mean() == pytest.approx(0.2, abs=0.01)
+
+
+def test_who_comes_back_after_an_erasure_stays_with_what_came_since(trained, journal) -> None:
+    back, items = trained.users.values[1].as_py(), trained.items.values.to_pylist()
+    send(journal, (back, items[0]))
+    journal.erase(Owner.user(back))
+    send(journal, (back, items[1]), (back, items[2]), first=10)
+    first = updated(trained, read_news(journal, trained), QUICK)
+    send(journal, ("p0", items[0]), first=20)
+    second = updated(first, read_news(journal, first), QUICK)
+    for made in (first, second):
+        row = made.users.rows([back])
+        assert made.items.ids(made.events.users(row).item) == items[1:3]

@@ -9,7 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from quintet.store import Event, Owner, open_store
+from quintet.errors import StoreError
+from quintet.store import Event, ItemUpsert, Owner, ProfileEdit, open_store
+from quintet.web import known as known_module
+from quintet.web.items import Builder
 from quintet.web.known import Known
 
 
@@ -44,3 +47,85 @@ def test_what_is_new_of_somebody_is_in_the_next_answer(journal, recommender) -> 
     assert after.item[-1] == 3
     known.forget(owner)
     assert len(known.of(owner, live, 0)) == len(after), "read again"
+
+
+def events(n: int, item: str) -> list[Event]:
+    return [
+        Event(event_id=f"e{place}", user_id="u1", item_id=item, timestamp=2**51 + place)
+        for place in range(n)
+    ]
+
+
+def test_an_edit_holds_however_many_events_follow_it(journal, monkeypatch) -> None:
+    monkeypatch.setattr(known_module, "MOST_RECORDS", 5)
+    changes = {"mute_items": {"i9": True}}
+    journal.append([ProfileEdit(edit_id="m", user_id="u1", timestamp=1, changes=changes)])
+    journal.append(events(12, "i1"))
+    kept = Known(journal).kept(Owner.user("u1"))
+    assert kept.edits == changes
+    assert len(kept.events) == 5
+
+
+class Torn:
+    """A journal that cannot be read to its end once."""
+
+    def __init__(self, journal) -> None:
+        self.journal, self.torn = journal, False
+
+    def __getattr__(self, name):
+        return getattr(self.journal, name)
+
+    def read(self, **asked):
+        for entry in self.journal.read(**asked):
+            yield entry
+            if not self.torn:
+                self.torn = True
+                raise StoreError("away")
+
+
+def test_what_could_not_be_read_at_once_is_neither_doubled_nor_lost(journal) -> None:
+    torn, owner = Torn(journal), Owner.user("u1")
+    known = Known(torn)
+    known.kept(owner)
+    journal.append(events(3, "i1"))
+    with pytest.raises(StoreError):
+        known.follow()
+    known.follow()
+    assert [event.event_id for _, event in known.kept(owner).events] == ["e0", "e1", "e2"]
+
+
+def test_items_that_could_not_be_taken_in_are_read_again() -> None:
+    class Holder:
+        live, taken = None, []
+
+        def replace_items(self, changes) -> None:
+            if not self.taken:
+                self.taken.append("tried")
+                raise StoreError("away")
+            self.taken += [one.item_id for one in changes]
+
+    entries = [SimpleNamespace(offset=n, record=item(f"x{n}")) for n in (1, 2)]
+    journal = SimpleNamespace(read=lambda after, kinds: [e for e in entries if e.offset > after])
+    builder = Builder(Holder(), journal)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("quintet.web.items.readable", lambda live, change: change)
+        with pytest.raises(StoreError):
+            builder.follow()
+        assert builder.follow() == 2
+    assert Holder.taken == ["tried", "x1", "x2"]
+
+
+def item(name: str) -> ItemUpsert:
+    return ItemUpsert(upsert_id=name, item_id=name, timestamp=1)
+
+
+def test_after_an_erasure_all_that_can_be_read_counts(journal, recommender) -> None:
+    user = recommender.trained.users.values[0].as_py()
+    owner, name = Owner.user(user), recommender.trained.items.values[3].as_py()
+    one = Event(event_id="a", user_id=user, item_id=name, timestamp=2**51)
+    journal.append([one])
+    journal.erase(owner)
+    journal.append([replace(one, event_id="b")])
+    # the next bundle has learned it already, but left the erased user's row out
+    live = SimpleNamespace(trained=recommender.trained, base_offset=journal.last_offset)
+    assert Known(journal).of(owner, live, 0).item.tolist() == [3]

@@ -247,3 +247,14 @@ def test_the_examples_of_the_description_are_answered(guarded) -> None:
             path = route.path.replace("{user:path}", "u1")
             answer = guarded.http.request(route.method, path, json=body, headers=headers)
             assert answer.status_code in (200, 404) or route.path == "/v1/model", answer.text
+
+
+def test_a_keys_file_that_cannot_be_read_admits_nobody(tmp_path) -> None:
+    given = keys_file(tmp_path / "keys.json", read=["read"])
+    keeper = Gatekeeper(tmp_path / "keys.json")
+    keeper.admit(f"Bearer {given['read']}", "read", now=time.monotonic())
+    (tmp_path / "keys.json").unlink()
+    (tmp_path / "keys.json").mkdir()
+    for later in (5, 10):
+        with pytest.raises(UnauthorizedError):
+            keeper.admit(f"Bearer {given['read']}", "read", now=time.monotonic() + later)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -149,6 +150,28 @@ def test_a_worker_follows_what_another_swapped_in(server) -> None:
     (server.state / "active.json").write_text(json.dumps({"bundle": "two", "version": version}))
     wait_for(lambda: server.service.holder.live.version == version)
     assert server.post("/v1/recommend", {"user_id": "u1"})["model"] == version
+
+
+def test_an_item_that_came_while_a_bundle_was_loaded_stays(server) -> None:
+    from quintet.web.swapping import Swapper
+
+    made = server.service.holder.candidate(server.bundle.parent / "two")
+    server.post("/v1/items", {"item_id": "fresh", "attributes": {"title": "tea"}})
+    Swapper(server.service)._take(made)
+    assert server.service.holder.live.version == made.version
+    assert server.http.get("/v1/items/fresh").status_code == 200
+
+
+def test_a_folder_that_holds_another_version_by_now_is_loaded_once(server) -> None:
+    live = server.service.holder.live.version
+    (server.state / "active.json").write_text(json.dumps({"bundle": "gone", "version": "x"}))
+    wait_for(lambda: "model" in server.service.problems)
+    (server.state / "active.json").write_text(json.dumps({"bundle": "two", "version": "x"}))
+    wait_for(lambda: server.service.holder.live.version != live)
+    assert "model" not in server.service.problems
+    time.sleep(3)
+    offered = list(server.service.journal.read(kinds=("deployment",)))
+    assert len(offered) == 2, "the first, and the one that was followed"
 
 
 def test_an_arm_whose_rules_are_not_there_is_refused(server) -> None:
