@@ -140,6 +140,8 @@ class Exposure:
             None for a slate without chance, which has no support for off-policy estimates.
         marginals: of ``items``: probability of being shown at all, in (0, 1].
         candidates: what could have been drawn, no item twice, every shown one among them.
+        unrepeatable: true where more went into the scores than the history and the scenario (a
+            query, a context, a history given, interests corrected): nobody can compute them again.
     """
 
     kind: ClassVar[str] = "exposure"
@@ -159,11 +161,14 @@ class Exposure:
     propensities: tuple[float, ...] | None = None
     marginals: tuple[float, ...] | None = None
     candidates: tuple[Id, ...] | None = None
+    unrepeatable: bool | None = None
 
     def __post_init__(self) -> None:
         checks.text(self.request_id, "request_id")
         checks.time(self.timestamp, "timestamp")
         checks.text(self.model, "model")
+        if self.unrepeatable is not None:
+            checks.flag(self.unrepeatable, "unrepeatable")
         checks.whole(self.delta_offset, "delta_offset", least=0)
         checks.owned(self.user_id, self.session_id)
         for name in ("scenario", "basis", "policy"):

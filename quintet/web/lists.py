@@ -117,6 +117,7 @@ class ListMaker:
                 work.fallback,
                 work.assigned.arms,
                 len(work.one),
+                _unrepeatable(work),
             )
             for work in works
         ]
@@ -264,6 +265,13 @@ class ListMaker:
             [one or "" for one in slate.strategies],
             moves,
         )
+
+
+def _unrepeatable(work: _Work) -> bool:
+    """Whether more went into the scores than who asks and where, which is all that is logged."""
+    asked = work.ask.request
+    told = asked.history is not None or asked.query is not None or bool(asked.context)
+    return told or work.wish.shift_I is not None
 
 
 def basis_of(live: Live, one: Person) -> str:

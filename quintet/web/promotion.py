@@ -14,7 +14,7 @@ a slice, and any where too little was explored to tell.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from quintet.serve.slate.draw import softmax
 from quintet.serve.trained import Trained
 from quintet.store import Event, Exposure, Journal
 from quintet.store.records import Id, Owner
-from quintet.web.people import batch, person
+from quintet.web.people import Person, batch, person
 
 Values = NDArray[np.float64]
 #: policy that the service names where it drew without rules
@@ -140,6 +140,7 @@ def _drawn(one: Exposure) -> bool:
         and one.propensities is not None
         and one.candidates is not None
         and (one.policy or "").startswith(DRAWN)
+        and not one.unrepeatable
     )
 
 
@@ -266,6 +267,14 @@ def _targets(trained: Trained, score_I: NDArray[np.floating], one: Exposure) -> 
     return result
 
 
+def _asking(trained: Trained, one: Person, scenario: str | None) -> Person:
+    """The person as asked in a scenario, if the model knows it."""
+    names = trained.model.shape.scenarios
+    if scenario not in names:
+        return one
+    return replace(one, asked={"scenario": np.array([names.index(scenario)])})
+
+
 def _people(
     trained: Trained, journal: Journal, shown: Sequence[Shown]
 ) -> Iterator[tuple[list[Any], Sequence[Shown]]]:
@@ -286,5 +295,5 @@ def _people(
             events = [event for at, event in kept[owner] if base < at < one.offset]
             user = one.exposure.user_id
             row = -1 if user is None else int(trained.users.rows([user])[0])
-            people.append(person(trained, row, events))
+            people.append(_asking(trained, person(trained, row, events), one.exposure.scenario))
         yield people, block

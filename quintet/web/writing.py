@@ -81,6 +81,7 @@ class Question:
         fallback: why it is not personal; None where it is.
         arms: of experiments.
         length: events of the history.
+        unrepeatable: see :class:`~quintet.store.Exposure`.
     """
 
     request_id: str
@@ -92,6 +93,7 @@ class Question:
     fallback: str | None
     arms: Mapping[str, str]
     length: int
+    unrepeatable: bool = False
 
 
 @dataclass(frozen=True)
@@ -257,4 +259,5 @@ def _exposure(
         arms=question.arms,
         propensities=None if chances is None else tuple(chances),
         candidates=None if drawn_from is None else tuple(ids_I[drawn_from].tolist()),
+        unrepeatable=question.unrepeatable or None,
     )

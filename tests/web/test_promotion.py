@@ -141,3 +141,22 @@ def test_a_slice_that_is_surely_worse_is_enough() -> None:
     lossy = replace(good, difference=Interval(0.0, -0.02, 0.02, 50))
     assert "may lose more than 5%" in next(iter(objections([lossy], Bar())))
     assert list(objections([lossy], Bar(tolerance=0.2))) == []
+
+
+def test_the_service_s_own_lists_are_told_as_they_were_drawn(running) -> None:
+    """Asked in a scenario too; what cannot be computed again does not judge."""
+    users, live = running.ids("users")[:6], running.service.holder.live
+    scenarios, items = live.trained.model.shape.scenarios, running.ids("items")
+    before = running.service.journal.last_offset
+    for scenario in (None, *scenarios):
+        for user in users:
+            asked = {"user_id": user, "k": 4, "exploration": 0.4, "scenario": scenario}
+            running.post("/v1/recommend", asked)
+    for more in ({"history": items[:3]}, {"query": "tea"}, {"context": {"device": "phone"}}):
+        running.post("/v1/recommend", {"user_id": users[0], "k": 4, "exploration": 0.4, **more})
+    shown = explored(running.service.journal, before)
+    assert len(shown) == len(users) * (1 + len(scenarios))
+    for one, target_K in zip(
+        shown, targets(live.trained, running.service.journal, shown), strict=True
+    ):
+        assert target_K == pytest.approx(one.exposure.propensities, rel=1e-3)
