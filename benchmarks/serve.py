@@ -205,7 +205,8 @@ def agreement_of(port: int, bundle: Path, n: int) -> dict[str, float]:
 
     offline = Recommender.load(bundle)
     users = offline.trained.users.values.to_pylist()[:n]
-    ranked = offline.scorer.rank(offline.histories(users), 10)  # what quintet.train.evaluate reads
+    histories, masked = offline.histories(users), offline.masks(None)
+    ranked = offline.scorer.rank(histories, 10, mask_history=masked)  # what evaluation reads
     counts = {"same": 0, "close": 0, "different": 0}
     with Client(f"http://127.0.0.1:{port}") as client:
         for row, user in enumerate(users):

@@ -43,6 +43,7 @@ programs; progress and messages go to standard error. An error is one line and a
 | 8 | a data source cannot be reached or verified |
 | 9 | an optional dependency is not installed |
 | 10 | the service refuses a request |
+| 11 | the journal cannot be read or written, or another process holds it |
 | 70 | an error that quintet did not expect; `QUINTET_DEBUG=1` shows where it was raised |
 
 Settings are given as TOML with `--config`, and one by one with `--set group.name=value`;

@@ -30,7 +30,7 @@ from quintet.cli import (
 app = typer.Typer(
     help="One model that profiles, represents, predicts, ranks and chooses the strategy.",
     epilog="Exit codes: 0 done, 2 usage or settings, 3 data, 4 unknown id, 5 not fitted, 6 bundle, "
-    "7 checkpoint, 8 source, 9 optional dependency, 10 request refused. "
+    "7 checkpoint, 8 source, 9 optional dependency, 10 request refused, 11 journal. "
     "QUINTET_DEBUG=1 shows tracebacks.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -170,6 +170,8 @@ def convert(
         say(f"{refused:,} rows could not be read and were left out")
     for path in written:
         typer.echo(path)
+    if target.suffix.lower() != ".parquet":
+        say(f"next: quintet data describe {target}")
 
 
 @app.command(epilog=examples("quintet data sources"))

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quintet.cli.console import Format, emit, facts, say
-from quintet.cli.opening import check_target, encode_clean, open_data, setting_values, split_by
+from quintet.cli.opening import (
+    check_target,
+    data_words,
+    encode_clean,
+    open_data,
+    setting_values,
+    split_by,
+)
 from quintet.cli.options import (
     ConfigFile,
     Data,
@@ -126,7 +133,8 @@ def finetune(
     rows = [{"fact": name, "value": value} for name, value in summary.items()]
     emit(output, rows, table=facts("fine-tuned", summary), data=summary)
     if output is Format.TABLE:
-        say(f"\nnext: quintet evaluate {out} {data}   or   quintet recommend {out} USER")
+        words = data_words(data, settings, items=items, users=users, relations=relations)
+        say(f"\nnext: quintet evaluate {out} {words}   or   quintet recommend {out} USER")
 
 
 def shown(verdict: Verdict) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,23 @@ def open_data(
     if relations is not None:
         overrides.append(f"relations=[{_toml_text(relations)}]")
     return open_dataset(data, overrides)
+
+
+def data_words(
+    data: str,
+    settings: Sequence[str] | None = None,
+    *,
+    items: Path | None = None,
+    users: Path | None = None,
+    relations: Path | None = None,
+) -> str:
+    """What :func:`open_data` was given, as it is typed: for a command that comes next."""
+    words = [data]
+    for name, path in (("--items", items), ("--users", users), ("--relations", relations)):
+        words += [name, str(path)] if path is not None else []
+    for setting in settings or []:
+        words += ["--data", setting]
+    return shlex.join(words)
 
 
 def _toml_text(path: Path) -> str:
@@ -148,3 +166,5 @@ def check_target(out: Path) -> None:
         raise BundleError(f"{out}: is a file; give a folder for the bundle")
     if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).exists():
         raise BundleError(f"{out}: holds other files; give an empty or a new folder")
+    if (out / MANIFEST).exists():
+        say(f"{out}: the bundle that stands there will be replaced")

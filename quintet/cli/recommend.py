@@ -41,7 +41,7 @@ def recommend(
     ] = None,
     query: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Words searched for, where the log held queries."),
+        typer.Option(metavar="TEXT", help="Words searched for: items that share one with it."),
     ] = None,
     context: Annotated[
         list[str] | None,
@@ -90,6 +90,8 @@ def recommend(
         say(f"written: {out}, {count:,} rows")
         return
     answers = recommender.recommend(asked or [], k, **options)
+    if query and not answers:
+        warn("no item shares a word with the query")
     rows = [as_row(one, reasons) for one in answers]
     emit(output, rows, table=grid("", _for_people(recommender, answers, rows)))
 
@@ -113,7 +115,8 @@ def told_context(recommender: Recommender, query: str | None, context: list[str]
     turn = recommender.trained.model.turn
     read = [] if turn is None else turn.request.fields
     for name in [*(["query"] if query else []), *(set(told) - {"page_item"})]:
-        if name in ("query", "device", "time") and name not in read:
+        filters = name == "query" and recommender.trained.text_index is not None
+        if name in ("query", "device", "time") and name not in read and not filters:
             warn(f"{name} changes nothing: this model does not read it")
     return {"query": query, "context": told or None}
 

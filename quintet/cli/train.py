@@ -15,6 +15,7 @@ from quintet.cli.console import Format, emit, facts, interactive, say, sparkline
 from quintet.cli.opening import (
     build_config,
     check_target,
+    data_words,
     encode_clean,
     open_data,
     setting_values,
@@ -119,7 +120,8 @@ def train(
     rows = [{"fact": name, "value": value} for name, value in summary.items()]
     emit(output, rows, table=facts("trained", _shown(summary, fitted)), data=summary)
     if output is Format.TABLE:
-        say(f"\nnext: quintet evaluate {out} {data}   or   quintet recommend {out} USER")
+        words = data_words(data, settings, items=items, users=users, relations=relations)
+        say(f"\nnext: quintet evaluate {out} {words}   or   quintet recommend {out} USER")
 
 
 def _with_journal(data: str, settings: list[str] | None, store: str) -> tuple[str, list[str], int]:

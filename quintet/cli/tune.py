@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quintet.cli.console import Format, emit, grid, say
-from quintet.cli.opening import build_config, encode_clean, open_data, setting_values, split_by
+from quintet.cli.opening import (
+    build_config,
+    data_words,
+    encode_clean,
+    open_data,
+    setting_values,
+    split_by,
+)
 from quintet.cli.options import (
     Backbone,
     ConfigFile,
@@ -85,4 +92,5 @@ def tune(
     summary = {"best": tuned.searched, "score": tuned.score, "trials": rows, "written": str(out)}
     emit(output, rows, table=grid(f"the best of {trials} trials", shown), data=summary)
     if output is Format.TABLE:
-        say(f"written: {out}   next: quintet train {data} --config {out} --out BUNDLE")
+        words = data_words(data, settings, items=items, users=users, relations=relations)
+        say(f"written: {out}   next: quintet train {words} --config {out} --out BUNDLE")

@@ -190,7 +190,8 @@ def resolve(
         elif column.required:
             raise ColumnError(
                 f"{where}: no column for {column.name}; {_list(present)}; "
-                f"name it with columns={{{column.name!r}: ...}}"
+                f"name it with columns={{{column.name!r}: ...}}, or in a TOML file: "
+                f'logs = [{{path = "...", columns = {{{column.name} = "..."}}}}]'
             )
     return found
 

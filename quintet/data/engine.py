@@ -63,11 +63,21 @@ def execute(sql: str) -> Any:
 def create(select: str) -> ir.Table:
     """Keep the result of an SQL query as a table of the engine, until nobody refers to it."""
     name = unique("quintet")
-    execute(f"CREATE TEMP TABLE {identifier(name)} AS {select}")
+    execute(f"CREATE TEMP TABLE {identifier(name)} AS {_known_types(select)}")
     table = backend().table(name)
     finalizer = weakref.finalize(table.op(), _drop, name)
     finalizer.atexit = False  # the database goes with the process
     return table
+
+
+def _known_types(select: str) -> str:
+    """The query with times in a zone to the microsecond: ibis has no name for nanoseconds there."""
+    columns = execute(f"DESCRIBE {select}").fetchall()
+    finer = [str(name) for name, kind, *_ in columns if kind == "TIMESTAMPTZ_NS"]
+    if not finer:
+        return select
+    casts = ", ".join(f"CAST({identifier(n)} AS TIMESTAMPTZ) AS {identifier(n)}" for n in finer)
+    return f"SELECT * REPLACE ({casts}) FROM ({select})"
 
 
 def _drop(name: str) -> None:

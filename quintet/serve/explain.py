@@ -15,6 +15,7 @@ import torch
 
 from quintet.data.interactions import Floats, Interactions, Ints, rows_of
 from quintet.memory.base import Memory
+from quintet.memory.channel import part_name
 
 if TYPE_CHECKING:
     from quintet.serve.trained import Trained
@@ -36,6 +37,9 @@ WORDS = {
     "repeat": "you may come back to it",
     "content_memory": "its words match your history",
     "content_ridge": "the kind of thing you choose",
+    "content_neighbours": "its words are like those of what you chose",
+    "conversion": "looked at, and often taken then",
+    "graph": "a few steps from what you chose, by way of others",
     "trend": "on the rise",
     "rating": "you would rate it high",
     "popularity": "popular",
@@ -43,6 +47,12 @@ WORDS = {
 OCCLUDED = 12
 MOST_REASONS = 3
 LEAST_FALL = 1e-5  # what rounding alone may do
+
+
+def in_words(name: str) -> str:
+    """How evidence is put to a person; that of single behaviours as that of all."""
+    part = part_name(name)
+    return WORDS.get(part, part)
 
 
 @dataclass(frozen=True)
@@ -73,8 +83,7 @@ def explain(trained: Trained, history: Interactions, item: int) -> list[Reason]:
             break
         name = names[index]
         behind = _behind(trained, history, item, name)
-        text = WORDS.get(name, name)
-        reasons.append(Reason(name, text, round(float(part_K[index]), 4), behind))
+        reasons.append(Reason(name, in_words(name), round(float(part_K[index]), 4), behind))
     return reasons
 
 

@@ -223,7 +223,7 @@ class Recommender:
         scenario: str | None = None,
         query: str | None = None,
         context: Mapping[str, Any] | None = None,
-        exclude_seen: bool = True,
+        exclude_seen: bool | None = None,
         account: bool = False,
         seed: int | None = None,
         now: int | None = None,
@@ -238,7 +238,8 @@ class Recommender:
             scenario: where the slate will stand: what is on offer there, and its rules.
             query: the words searched for.
             context: as for :meth:`recommend`.
-            exclude_seen: leave out what the user met, where no ``seen`` rule says for how long.
+            exclude_seen: leave out what the user met, where no ``seen`` rule says for how long;
+                absent: as in :meth:`recommend`.
             account: say which rule moved which item.
             seed: of the draws; fresh ones when absent.
             now: moment of the request in microseconds since 1970; the log's newest event if absent.
@@ -262,7 +263,7 @@ class Recommender:
             (rules if rules is not None else RuleSet()).at(scenario, context),
             config if config is not None else SlateConfig(),
             allowed_I=self._allowed(scenario),
-            exclude_seen=exclude_seen,
+            exclude_seen=self.masks(exclude_seen),
             account=account,
             seed=seed,
         )

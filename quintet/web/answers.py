@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,6 +18,7 @@ from quintet.serve.alike import nearest
 from quintet.serve.asking import expected_value
 from quintet.serve.explain import explain
 from quintet.serve.scorer import scenarios_of
+from quintet.store import Event
 from quintet.web.asked import asking
 from quintet.web.choosing import rows_of
 from quintet.web.lists import FALLBACKS, ListMaker, basis_of
@@ -164,7 +166,11 @@ def profile(lists: ListMaker, user: str | int, export: bool) -> dict[str, Any]:
         "mean_value": round(float(value.mean()), 4) if len(value) else None,
         "edits": dict(one.edits),
     }
-    return answer | {"history": _history(live, one)} if export else answer
+    if not export:
+        return answer
+    told = [event for _, event in lists.known.kept(owner_of(live.trained, user, None)).events]
+    history = _history(live, one) + _not_read(live, told)
+    return answer | {"history": sorted(history, key=lambda event: event["timestamp"])}
 
 
 def _weights(
@@ -193,6 +199,23 @@ def _history(live: Live, one: Person) -> list[dict[str, Any]]:
             "value": None if np.isnan(one.value[index]) else float(one.value[index]),
         }
         for index in range(len(one))
+    ]
+
+
+def _not_read(live: Live, events: Sequence[Event]) -> list[dict[str, Any]]:
+    """Stored events that the model has no use for: it knows not the item, or not the behaviour."""
+    shape = live.trained.model.shape
+    rows = live.trained.items.rows([event.item_id for event in events])
+    return [
+        {
+            "item_id": event.item_id,
+            "timestamp": event.timestamp / 1e6,
+            "behaviour": event.behaviour,
+            "scenario": event.scenario,
+            "value": event.value,
+        }
+        for event, row in zip(events, rows, strict=True)
+        if row < 0 or event.behaviour not in (None, *shape.behaviours)
     ]
 
 

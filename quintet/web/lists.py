@@ -171,7 +171,8 @@ class ListMaker:
         k = settings.k
         deep = bool(settings.slate) or bool(settings.exploration)
         depth = min(max(10 * k, 50), max(k, DEEPEST)) if deep else k
-        return Wish(depth, settings.exclude_seen, allowed_I, shift_I)
+        seen_out = live.recommender.masks(settings.exclude_seen)
+        return Wish(depth, seen_out, allowed_I, shift_I)
 
     def interests(self, live: Live, one: Person) -> dict[str, float]:
         """Predicted shares of the item categories; empty where the model has none."""

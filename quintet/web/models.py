@@ -147,7 +147,7 @@ class RecommendIn(AskedIn):
     k: K = 10
     filters: list[Filter] = Field(default_factory=list, max_length=16)
     candidates: list[Id] | None = Field(default=None, min_length=1, max_length=MOST_ITEMS)
-    exclude_seen: bool = True
+    exclude_seen: bool | None = None
     rules: Name | None = Field(default=None, description="name of a rule set")
     slate: bool | None = Field(default=None, description="mix by the predicted strategy")
     exploration: Finite | None = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -39,10 +39,17 @@ def fitted(model: type[M], value: Any, *, strict: bool = True) -> M:
         names = field_names(model)
         raise Unfit(
             [
-                {"where": _place(one["loc"], names), "what": one["msg"]}
+                {"where": _place(one["loc"], names), "what": _what(one, model)}
                 for one in found[:MOST_ERRORS]
             ]
         ) from None
+
+
+def _what(error: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """What is wrong, in words that repeat nothing of what was sent."""
+    if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
+        return f"not a field here; the fields are: {', '.join(model.model_fields)}"
+    return str(error["msg"])
 
 
 def field_names(model: type[BaseModel]) -> set[str]:

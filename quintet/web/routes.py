@@ -30,7 +30,7 @@ class RecommendQuery(m.Request):
     k: m.K = 10
     scenario: m.TextId | None = None
     query: m.Text | None = None
-    exclude_seen: bool = True
+    exclude_seen: bool | None = None
     rules: m.Name | None = None
     slate: bool | None = None
     exploration: m.Finite | None = None

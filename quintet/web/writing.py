@@ -16,7 +16,7 @@ import numpy as np
 
 from quintet.data.interactions import Floats, Ints
 from quintet.errors import QuintetError
-from quintet.serve.explain import MOST_REASONS, WORDS
+from quintet.serve.explain import MOST_REASONS, in_words
 from quintet.serve.slate.draw import Values
 from quintet.store import Exposure, Owner
 from quintet.web.models import RecommendIn
@@ -184,7 +184,7 @@ def reasons(names: Sequence[str], part_BPK: Floats) -> list[Reasons]:
     told = strongest > 0
     kinds = order_BPK[told].tolist()
     parts = strongest[told].astype(np.float64).round(4).tolist()
-    words = [WORDS.get(name, name) for name in names]
+    words = list(map(in_words, names))
     made = list(map(Reason, map(names.__getitem__, kinds), map(words.__getitem__, kinds), parts))
     n_lists, n_places = part_BPK.shape[:2]
     ends = np.cumsum(told.sum(2), axis=None).tolist()

@@ -70,3 +70,12 @@ def test_every_listed_setting_is_one_that_training_accepts():
     for row in done("settings", "--format", "json").json:
         if row["default"] != "none" and "backbone_settings" not in row["setting"]:
             TrainConfig(**apply_overrides({}, [f"{row['setting']}={json.dumps(row['default'])}"]))
+
+
+def test_a_converted_folder_opens_by_its_own_name(tmp_path):
+    done("data", "convert", "market", tmp_path / "shop", *SMALL)
+    by_name, by_file = (
+        done("data", "describe", path, "--format", "json").json
+        for path in (tmp_path / "shop", tmp_path / "shop" / "data.toml")
+    )
+    assert by_name == by_file

@@ -308,3 +308,13 @@ def test_two_meanings_are_refused_and_can_be_settled():
         EventLog.read(rows)
     log = EventLog.read(rows, columns={"value": "weight"})
     assert log.to_arrow()["value"].to_pylist() == [4.0]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_in_a_zone_of_any_precision(unit, tmp_path):
+    times = pa.array([0, 3], pa.int64()).cast(pa.timestamp(unit, "Europe/Paris"))
+    table = pa.table({"user_id": ["a", "b"], "item_id": ["x", "y"], "timestamp": times})
+    pq.write_table(table, tmp_path / "log.parquet", version="2.6")
+    micros = [0, 3 * {"s": 1_000_000, "ms": 1000, "us": 1, "ns": 0}[unit]]
+    for source in (table, tmp_path / "log.parquet"):
+        assert EventLog.read(source).to_arrow()["timestamp"].to_pylist() == micros

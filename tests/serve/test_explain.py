@@ -9,7 +9,7 @@ import pytest
 
 from quintet.data.interactions import Interactions
 from quintet.memory.base import MEMORIES
-from quintet.serve.explain import MOST_REASONS, contributions, explain, occlusion
+from quintet.serve.explain import MOST_REASONS, contributions, explain, in_words, occlusion
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +120,10 @@ def test_a_history_of_one_event_is_explained(recommender, trained) -> None:
     best = int(trained.scorer.rank(history, 1).items_BK[0, 0])
     for reason in explain(trained, history, best):
         assert reason.because in ([], trained.items.ids([4]))
+
+
+def test_every_evidence_has_words_for_a_person() -> None:
+    memories = [name for name in MEMORIES.names() if MEMORIES.get(name).evidence]
+    plain = {name for name in memories if in_words(name) == name}
+    assert not plain
+    assert in_words("transitions@view") == in_words("transitions")

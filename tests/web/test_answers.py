@@ -26,7 +26,7 @@ def refused(server: Running, method: str, path: str, **options) -> dict:
 def test_online_equals_offline(running, offline) -> None:
     """Same items in the same order, but where adjacent offline scores are closer than 1e-4."""
     users = running.ids("users")[20:]
-    ranked = offline.rank(offline.histories(users), 10)
+    ranked = offline.rank(offline.histories(users), 10, mask_history=offline.masks(None))
     swapped = 0
     for row, user in enumerate(users):
         answer = running.post("/v1/recommend", {"user_id": user, "k": 10, "reasons": False})
@@ -94,7 +94,7 @@ def test_a_session_by_its_own_history(running, offline) -> None:
     met = running.ids("items")[:2]
     body = {"session_id": "s", "history": met, "k": 5, "reasons": False}
     answer = running.post("/v1/recommend", body)
-    ranked = offline.rank(offline.history_of(met), 5)
+    ranked = offline.rank(offline.history_of(met), 5, mask_history=offline.masks(None))
     expected = offline.trained.items.ids(ranked.items_BK[0])
     assert [one["item_id"] for one in answer["items"]] == expected
     assert answer["basis"] == "personal"
@@ -158,7 +158,7 @@ def test_the_next_answer_reflects_an_event(running) -> None:
     event = {"event_id": "first", "user_id": user, "item_id": before[0], "behaviour": "view"}
     told = running.post("/v1/events", event)
     assert told["accepted"] == 1
-    answer = running.post("/v1/recommend", {"user_id": user, "k": 10})
+    answer = running.post("/v1/recommend", {"user_id": user, "k": 10, "exclude_seen": True})
     assert answer["delta_offset"] >= told["events"][0]["offset"]
     assert answer["basis"] == "personal"
     assert before[0] not in [one["item_id"] for one in answer["items"]]
@@ -271,7 +271,7 @@ def test_a_new_item_is_there_at_once_and_goes_when_retired(running) -> None:
     assert [one for one in shown if one != "brand new"] == others
     event = {"user_id": user, "item_id": "brand new", "behaviour": "view"}
     assert running.post("/v1/events", event)["unknown_items"] == 0
-    assert "brand new" not in running.items_for(user, k=60)
+    assert "brand new" not in running.items_for(user, k=60, exclude_seen=True)
     assert running.post("/v1/items", {"item_id": "brand new", "retired": True})["retired"] == 1
     assert "brand new" not in running.items_for(user, k=60, exclude_seen=False)
     wrong = {"item_id": "x", "attributes": {"price": "dear"}}
@@ -300,3 +300,18 @@ def test_an_erased_person_is_a_stranger(bundle, tmp_path) -> None:
         assert again.post("/v1/recommend", {"user_id": user})["basis"] == "popular"
         assert again.items_for(other, k=60) == lists
         assert "kept" in lists
+
+
+def test_an_export_holds_what_the_model_has_no_use_for_too(running) -> None:
+    event = {"event_id": "odd", "user_id": "exporter", "item_id": "never heard of", "timestamp": 7}
+    assert running.post("/v1/events", event)["unknown_items"] == 1
+    running.post("/v1/events", {"user_id": "exporter", "item_id": running.ids("items")[0]})
+    told = running.get("/v1/profile/exporter?export=true")["history"]
+    assert [one["item_id"] for one in told] == ["never heard of", running.ids("items")[0]]
+
+
+def test_a_field_that_is_none_is_answered_with_those_that_are(running) -> None:
+    found = refused(running, "POST", "/v1/recommend", json={"userid": "me"})["errors"]
+    assert found[0]["what"].startswith("not a field here; the fields are: ")
+    assert "user_id" in found[0]["what"]
+    assert "userid" not in str(found)

@@ -42,6 +42,8 @@ class Source(ABC):
         """
 
 
+#: what describes the data set of a folder
+FOLDERS_OWN = "data.toml"
 SOURCES: Registry[Source] = Registry("quintet.data.sources", Source, "data source")  # type: ignore[type-abstract]
 
 
@@ -59,8 +61,8 @@ def open_dataset(spec: str | Path, overrides: Iterable[str] = ()) -> Dataset:
     """The data set that ``spec`` names.
 
     Args:
-        spec: the name of a source (``market``), a data set's TOML file (see the source ``files``),
-            or one log file.
+        spec: the name of a source (``market``), a data set's TOML file (see the source ``files``)
+            or a folder that holds it as ``data.toml``, or one log file.
         overrides: ``key=value`` settings of the source, such as ``n_users=200``.
 
     Raises:
@@ -71,6 +73,8 @@ def open_dataset(spec: str | Path, overrides: Iterable[str] = ()) -> Dataset:
     if isinstance(spec, str) and spec in SOURCES.parts:
         return load_source(spec, **apply_overrides({}, overrides))
     path = Path(spec).expanduser()
+    if (path / FOLDERS_OWN).is_file():  # as ``quintet data convert`` leaves it
+        path /= FOLDERS_OWN
     if path.suffix.lower() == ".toml":
         values = {"name": path.stem, "folder": str(path.parent)} | read_toml(path)
     elif path.exists() or "*" in path.name:
