@@ -20,6 +20,7 @@
     │   └── CorruptStoreError  what stands in it does not match its checksums
     ├── RequestError           the service refuses a request
     │   ├── InvalidRequestError   its body or its parameters cannot be used
+    │   ├── TooLargeError         a body is larger than the service takes
     │   ├── UnauthorizedError     no valid key came with it
     │   ├── ForbiddenError        the key lacks the scope
     │   ├── TooManyRequestsError  the key's rate or quota is used up

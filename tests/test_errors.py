@@ -34,6 +34,7 @@ CODES = {
     "CorruptStoreError": (11, 503),
     "RequestError": (10, 400),
     "InvalidRequestError": (10, 422),
+    "TooLargeError": (10, 413),
     "UnauthorizedError": (10, 401),
     "ForbiddenError": (10, 403),
     "TooManyRequestsError": (10, 429),

@@ -20,7 +20,7 @@ def rules(*some) -> RuleSet:
 
 def test_a_plain_slate_is_the_plain_order(recommender) -> None:
     users = recommender.trained.users.ids([0, 1])
-    plain = recommender.recommend(users, k=6, exclude_seen=True)
+    plain = recommender.recommend(users, k=6)
     answers = recommender.slate(users, k=6, config=PLAIN)
     assert [i.item_id for a in answers for i in a.items] == [one.item_id for one in plain]
     assert {source for a in answers for i in a.items for source in i.sources} == {"fused"}
@@ -29,8 +29,8 @@ def test_a_plain_slate_is_the_plain_order(recommender) -> None:
 
 def test_rules_and_their_account_by_id(recommender) -> None:
     user = recommender.trained.users.ids([0])[0]
-    first, second = recommender.recommend([user], k=2, exclude_seen=True)
-    last = recommender.recommend([user], k=20, exclude_seen=True)[-1].item_id
+    first, second = recommender.recommend([user], k=2)
+    last = recommender.recommend([user], k=20)[-1].item_id
     asked = rules(
         {"name": "not this", "kind": "block", "items": [first.item_id]},
         {"name": "hero", "kind": "pin", "item": last, "position": 2},
@@ -59,7 +59,7 @@ def test_items_met_come_back_when_a_rule_says_so(recommender) -> None:
     trained = recommender.trained
     user, met = trained.users.ids([0])[0], set(trained.events.users([0]).item.tolist())
     met_ids = set(trained.items.ids(sorted(met)))
-    (answer,) = recommender.slate([user], 40, config=PLAIN)
+    (answer,) = recommender.slate([user], 40, config=PLAIN, exclude_seen=True)
     assert not met_ids & {item.item_id for item in answer.items}
     lapsed = rules({"name": "lately", "kind": "seen", "days": 1})
     later = int(trained.events.time.max()) + 10 * 86_400_000_000
@@ -73,7 +73,7 @@ def test_a_policy_gives_places_to_strategies(recommender) -> None:
     depth = {"generators": {"fused": 50}}
     config = config.model_copy(update=depth)
     for mine in recommender.slate(users, 8, config=config):
-        mixed = recommender.recommend([mine.user_id], k=8, slate=True, exclude_seen=True)
+        mixed = recommender.recommend([mine.user_id], k=8, slate=True)
         assert {item.item_id for item in mine.items} == {one.item_id for one in mixed}
         assert all(item.strategy for item in mine.items)
 
