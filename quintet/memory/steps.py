@@ -69,31 +69,40 @@ class Steps(NamedTuple):
 
 
 def walked(histories: Interactions, weight_ME: Floats, steps: Steps) -> list[Entries]:
-    """For each of M matrices what :func:`followed` gives, in one compiled pass.
+    """For each of M matrices what :func:`followed` gives.
 
     Args:
         histories: a batch.
         weight_ME: [M, E] of each event; 0 where its item is no row of the matrix.
         steps: the matrices, at least one.
     """
+    each = zip(weight_ME, *steps, strict=True)  # one type of loop to compile, however many they are
+    return [
+        _walked(histories, weight_E, start_I, item_N, value_N)
+        for weight_E, start_I, item_N, value_N in each
+    ]
+
+
+def _walked(
+    histories: Interactions,
+    weight_E: Floats,
+    start_I: NDArray[np.integer],
+    item_N: NDArray[np.integer],
+    value_N: Floats,
+) -> Entries:
     n_items = histories.n_items
-    events = (histories.offsets, histories.item, weight_ME)
-    most, longest = _sizes(*events, steps.start_MI, n_items)
+    events = (histories.offsets, histories.item, weight_E)
+    most, longest = _sizes(*events, start_I, n_items)
     # sums stand in a hash table with linear probing, twice as large as the longest row: it stays
     # in the nearest cache, however large the catalogue; a small catalogue is its own table
     bits = max(4, (2 * longest - 1).bit_length())
     n_slots = min(1 << bits, n_items)
     owner_S, place_S = np.full(n_slots, -1, np.int32), np.empty(n_slots, np.int32)
-    ends_MB = np.zeros((len(weight_ME), histories.n_users + 1), np.int64)
-    item_N, value_N = np.empty(most, steps.item_MN[0].dtype), np.empty(most, np.float32)
-    _walk(
-        *events, *steps, n_items, np.uint64(64 - bits), owner_S, place_S, ends_MB, item_N, value_N
-    )
-    first, last = ends_MB[:, 0].tolist(), ends_MB[:, -1].tolist()
-    return [
-        Entries(ends_B - start, item_N[start:end], value_N[start:end], n_items)
-        for ends_B, start, end in zip(ends_MB, first, last, strict=True)
-    ]
+    ends_B = np.zeros(histories.n_users + 1, np.int64)
+    found, total = np.empty(most, item_N.dtype), np.empty(most, np.float32)
+    room = (np.uint64(64 - bits), owner_S, place_S, ends_B, found, total)
+    _walk(*events, start_I, item_N, value_N, n_items, *room)
+    return Entries(ends_B, found[: ends_B[-1]], total[: ends_B[-1]], n_items)
 
 
 def _by_row(offsets_B: Ints, item: Ints, weight: Floats, matrix: Matrix, most: int) -> Entries:
@@ -113,18 +122,16 @@ def _by_row(offsets_B: Ints, item: Ints, weight: Floats, matrix: Matrix, most: i
 
 
 @Compiled
-def _sizes(offsets_B, item_E, weight_ME, start_MI, n_items):  # type: ignore[no-untyped-def]
-    """How many entries all products have at most, and how many the longest row."""
+def _sizes(offsets_B, item_E, weight_E, start_I, n_items):  # type: ignore[no-untyped-def]
+    """How many entries a product has at most, and how many its longest row."""
     most, longest = 0, 0
-    for memory in range(len(start_MI)):
-        start_I = start_MI[memory]
-        for row in range(len(offsets_B) - 1):
-            length = 0
-            for event in range(offsets_B[row], offsets_B[row + 1]):
-                if weight_ME[memory, event] != 0.0:
-                    length += start_I[item_E[event] + 1] - start_I[item_E[event]]
-            length = min(length, n_items)
-            most, longest = most + length, max(longest, length)
+    for row in range(len(offsets_B) - 1):
+        length = 0
+        for event in range(offsets_B[row], offsets_B[row + 1]):
+            if weight_E[event] != 0.0:
+                length += start_I[item_E[event] + 1] - start_I[item_E[event]]
+        length = min(length, n_items)
+        most, longest = most + length, max(longest, length)
     return most, longest
 
 
@@ -132,39 +139,35 @@ def _sizes(offsets_B, item_E, weight_ME, start_MI, n_items):  # type: ignore[no-
 def _walk(  # type: ignore[no-untyped-def]
     offsets_B,
     item_E,
-    weight_ME,
-    start_MI,
-    item_MN,
-    value_MN,
+    weight_E,
+    start_I,
+    item_N,
+    value_N,
     n_items,
     shift,
     owner_S,
     place_S,
-    ends_MB,
+    ends_B,
     found,
     total,
 ):
-    """Ends, items and sums of sparse products, entries in the order they are met in."""
-    n_rows, size, hashed = len(offsets_B) - 1, 0, len(owner_S) < n_items
-    for memory in range(len(start_MI)):
-        start_I, item_N, value_N = start_MI[memory], item_MN[memory], value_MN[memory]
-        ends_MB[memory, 0] = size
-        for row in range(n_rows):
-            owner = memory * n_rows + row
-            for event in range(offsets_B[row], offsets_B[row + 1]):
-                weight, source = weight_ME[memory, event], item_E[event]
-                if weight == 0.0:
-                    continue
-                for entry in range(start_I[source], start_I[source + 1]):
-                    item = item_N[entry]
-                    slot = np.int64(item)
-                    if hashed:
-                        slot = np.int64((np.uint64(item) * np.uint64(0x9E3779B97F4A7C15)) >> shift)
-                        while owner_S[slot] == owner and found[place_S[slot]] != item:
-                            slot = (slot + 1) & (len(owner_S) - 1)
-                    if owner_S[slot] != owner:
-                        owner_S[slot], place_S[slot] = owner, size
-                        found[size], total[size] = item, 0.0
-                        size += 1
-                    total[place_S[slot]] += weight * value_N[entry]
-            ends_MB[memory, row + 1] = size
+    """Ends, items and sums of a sparse product, entries in the order they are met in."""
+    size, hashed = 0, len(owner_S) < n_items
+    for row in range(len(offsets_B) - 1):
+        for event in range(offsets_B[row], offsets_B[row + 1]):
+            weight, source = weight_E[event], item_E[event]
+            if weight == 0.0:
+                continue
+            for entry in range(start_I[source], start_I[source + 1]):
+                item = item_N[entry]
+                slot = np.int64(item)
+                if hashed:
+                    slot = np.int64((np.uint64(item) * np.uint64(0x9E3779B97F4A7C15)) >> shift)
+                    while owner_S[slot] == row and found[place_S[slot]] != item:
+                        slot = (slot + 1) & (len(owner_S) - 1)
+                if owner_S[slot] != row:
+                    owner_S[slot], place_S[slot] = row, size
+                    found[size], total[size] = item, 0.0
+                    size += 1
+                total[place_S[slot]] += weight * value_N[entry]
+        ends_B[row + 1] = size

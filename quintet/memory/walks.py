@@ -1,4 +1,4 @@
-"""What several item-to-item memories recall for the same histories, in one compiled pass.
+"""What several item-to-item memories recall for the same histories, by compiled loops.
 
 A list for one person asks each memory for a few hundred scores; calls between NumPy and the memory
 would take longer than the sums do. The weights of a history's events are its own, so that whoever
