@@ -36,6 +36,7 @@ def _as_timestamp(name: str) -> str:
 
 def write_folder(dataset: Dataset, folder: Path) -> list[Path]:
     """Write every frame and the TOML file that opens them again."""
+    from quintet.data.sources.base import DATA_TOML
     from quintet.files import write_text_atomic
 
     names = {"log": "events", "items": "items", "users": "users", "relations": "relations"}
@@ -43,7 +44,7 @@ def write_folder(dataset: Dataset, folder: Path) -> list[Path]:
         write_frame(frame, folder / f"{names[kind]}.parquet")
         for kind, frame in dataset.frames().items()
     ]
-    return [*written, write_text_atomic(folder / "data.toml", _toml(dataset))]
+    return [*written, write_text_atomic(folder / DATA_TOML, _toml(dataset))]
 
 
 def _toml(dataset: Dataset) -> str:

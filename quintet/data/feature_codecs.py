@@ -127,7 +127,7 @@ class CategoryCodec(Codec):
     def fit(cls, name: str, column: pa.Array, config: EncoderConfig) -> Self:
         """Learn the separator and the categories, numbered in order of first appearance."""
         separator = config.separators.get(name) or _find_separator(column)
-        values, rows = _tokens(column, separator)
+        values, rows = parted(column, separator)
         coded = pc.dictionary_encode(values)
         names = coded.dictionary.to_pylist()
         codes = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -138,7 +138,7 @@ class CategoryCodec(Codec):
 
     def encode(self, column: pa.Array) -> tuple[CategoryColumn, dict[str, Any]]:
         """The categories of every row, each once, in the order given."""
-        values, rows = _tokens(column, self.separator)
+        values, rows = parted(column, self.separator)
         found = pc.index_in(values, value_set=pa.array(self.names, values.type))
         codes = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
         known = codes >= 0
@@ -294,7 +294,7 @@ def _find_separator(column: pa.Array) -> str | None:
     return " " if len(values) >= 2 * len(words) > 2 else None
 
 
-def _tokens(column: pa.Array, separator: str | None) -> tuple[pa.Array, Ints]:
+def parted(column: pa.Array, separator: str | None) -> tuple[pa.Array, Ints]:
     """[M] the categories of all rows and [M] the row of each; empty ones are left out."""
     if is_list(column.type):
         lists = column

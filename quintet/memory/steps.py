@@ -1,15 +1,11 @@
 """Steps from the events of histories along sparse matrices: how item-to-item memories recall.
 
-Shapes: B histories, I items, E events, M matrices, N entries.
+Shapes: B histories, I items, E events, N entries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Self
-
 import numpy as np
-from numpy.typing import NDArray
 
 # the loop behind ``@`` of two sparse matrices, without what it does around it
 from scipy.sparse._sparsetools import csr_matmat
@@ -19,7 +15,6 @@ from quintet.data.interactions import Floats, Interactions, Ints
 from quintet.memory.entries import Entries, summed_entries
 from quintet.memory.matrices import Matrix
 
-LARGEST_INT32 = np.iinfo(np.int32).max
 SPARSEST = 16  # items for each entry of a product, above which it is made entry by entry
 
 
@@ -29,86 +24,53 @@ def followed(histories: Interactions, weight_E: Floats, matrix: Matrix) -> Entri
     Args:
         histories: a batch of B.
         weight_E: [E] of each event; those of weight 0 cost nothing.
-        matrix: [I, I] from an item of the history to what it leads to.
+        matrix: [I, I] from an item of the history to what it leads to; it may be of an older,
+            smaller catalogue, if events on later items weigh 0.
     """
-    n_items = matrix.shape[1]
-    if can_compile():
-        return walked(histories, np.asarray(weight_E, np.float32)[None], Steps.of([matrix]))[0]
+    n_items = histories.n_items
     kept = np.flatnonzero(weight_E)
-    item, weight, group = histories.item[kept], weight_E[kept], histories.group()[kept]
+    item, weight = histories.item[kept], weight_E[kept].astype(np.float32, copy=False)
+    offsets_B = np.searchsorted(kept, histories.offsets)
     count = matrix.indptr[item + 1] - matrix.indptr[item]
+    if can_compile():
+        return _walked(offsets_B, item, weight, count, matrix, n_items)
     total = int(count.sum())
     if total * SPARSEST > n_items:
-        offsets = np.searchsorted(group, np.arange(histories.n_users + 1))
-        return _by_row(offsets, item, weight.astype(np.float32), matrix, total)
+        return _by_row(offsets_B, item, weight, matrix, total, n_items)
     # the loop clears a working array as long as a row: for few entries of a large catalogue that
     # takes longer than all the rest
     entry = np.arange(total) + np.repeat(matrix.indptr[item] - (np.cumsum(count) - count), count)
     value = matrix.data[entry] * np.repeat(weight, count)
+    group = np.repeat(np.arange(histories.n_users), np.diff(offsets_B))
     key = np.repeat(group, count) * n_items + matrix.indices[entry]
     return summed_entries(key, value, (histories.n_users, n_items))
 
 
-class Steps(NamedTuple):
-    """Sparse matrices [I, I] in arrays of one type, as a compiled loop goes through them."""
-
-    start_MI: tuple[NDArray[np.integer], ...]
-    item_MN: tuple[NDArray[np.integer], ...]
-    value_MN: tuple[Floats, ...]
-
-    @classmethod
-    def of(cls, matrices: Sequence[Matrix]) -> Self:
-        """Those of matrices, which are copied only where they are of another type."""
-        wide = any(max(one.nnz, *one.shape) > LARGEST_INT32 for one in matrices)
-        kind = np.int64 if wide else np.int32
-        return cls(
-            tuple(one.indptr.astype(kind, copy=False) for one in matrices),
-            tuple(one.indices.astype(kind, copy=False) for one in matrices),
-            tuple(one.data.astype(np.float32, copy=False) for one in matrices),
-        )
-
-
-def walked(histories: Interactions, weight_ME: Floats, steps: Steps) -> list[Entries]:
-    """For each of M matrices what :func:`followed` gives.
-
-    Args:
-        histories: a batch.
-        weight_ME: [M, E] of each event; 0 where its item is no row of the matrix.
-        steps: the matrices, at least one.
-    """
-    each = zip(weight_ME, *steps, strict=True)  # one type of loop to compile, however many they are
-    return [
-        _walked(histories, weight_E, start_I, item_N, value_N)
-        for weight_E, start_I, item_N, value_N in each
-    ]
-
-
 def _walked(
-    histories: Interactions,
-    weight_E: Floats,
-    start_I: NDArray[np.integer],
-    item_N: NDArray[np.integer],
-    value_N: Floats,
+    offsets_B: Ints, item: Ints, weight: Floats, count: Ints, matrix: Matrix, n_items: int
 ) -> Entries:
-    n_items = histories.n_items
-    events = (histories.offsets, histories.item, weight_E)
-    most, longest = _sizes(*events, start_I, n_items)
+    """The product, compiled; ``count`` says how many entries each event leads to."""
+    before = np.concatenate([[0], np.cumsum(count)])
+    row_B = np.minimum(np.diff(before[offsets_B]), n_items)
     # sums stand in a hash table with linear probing, twice as large as the longest row: it stays
     # in the nearest cache, however large the catalogue; a small catalogue is its own table
-    bits = max(4, (2 * longest - 1).bit_length())
-    n_slots = min(1 << bits, n_items)
+    bits = max(4, (2 * int(row_B.max(initial=0)) - 1).bit_length())
+    n_slots, most = min(1 << bits, n_items), int(row_B.sum())
     owner_S, place_S = np.full(n_slots, -1, np.int32), np.empty(n_slots, np.int32)
-    ends_B = np.zeros(histories.n_users + 1, np.int64)
-    found, total = np.empty(most, item_N.dtype), np.empty(most, np.float32)
+    ends_B = np.zeros(len(offsets_B), np.int64)
+    found, total = np.empty(most, matrix.indices.dtype), np.empty(most, np.float32)
+    right = (matrix.indptr, matrix.indices, matrix.data)
     room = (np.uint64(64 - bits), owner_S, place_S, ends_B, found, total)
-    _walk(*events, start_I, item_N, value_N, n_items, *room)
+    _walk(offsets_B, item, weight, *right, n_items, *room)
     return Entries(ends_B, found[: ends_B[-1]], total[: ends_B[-1]], n_items)
 
 
-def _by_row(offsets_B: Ints, item: Ints, weight: Floats, matrix: Matrix, most: int) -> Entries:
-    """The product of a matrix made of events (rows end at ``offsets_B``) with another."""
+def _by_row(
+    offsets_B: Ints, item: Ints, weight: Floats, matrix: Matrix, most: int, n_items: int
+) -> Entries:
+    """The product by the library's loop, of no more than ``most`` entries."""
     kind = matrix.indices.dtype
-    n_rows, n_items = len(offsets_B) - 1, matrix.shape[1]
+    n_rows = len(offsets_B) - 1
     found, value = np.empty(most, kind), np.empty(most, np.float32)
     ends = np.empty(n_rows + 1, kind)
     left = (offsets_B.astype(kind), item.astype(kind), weight)
@@ -119,20 +81,6 @@ def _by_row(offsets_B: Ints, item: Ints, weight: Floats, matrix: Matrix, most: i
 
 
 # ---------------------------------------------------------------------- compiled
-
-
-@Compiled
-def _sizes(offsets_B, item_E, weight_E, start_I, n_items):  # type: ignore[no-untyped-def]
-    """How many entries a product has at most, and how many its longest row."""
-    most, longest = 0, 0
-    for row in range(len(offsets_B) - 1):
-        length = 0
-        for event in range(offsets_B[row], offsets_B[row + 1]):
-            if weight_E[event] != 0.0:
-                length += start_I[item_E[event] + 1] - start_I[item_E[event]]
-        length = min(length, n_items)
-        most, longest = most + length, max(longest, length)
-    return most, longest
 
 
 @Compiled
@@ -156,8 +104,6 @@ def _walk(  # type: ignore[no-untyped-def]
     for row in range(len(offsets_B) - 1):
         for event in range(offsets_B[row], offsets_B[row + 1]):
             weight, source = weight_E[event], item_E[event]
-            if weight == 0.0:
-                continue
             for entry in range(start_I[source], start_I[source + 1]):
                 item = item_N[entry]
                 slot = np.int64(item)

@@ -1,8 +1,7 @@
-"""What several item-to-item memories recall for the same histories, by compiled loops.
+"""The memories whose scores are steps from a history's events along a sparse matrix.
 
-A list for one person asks each memory for a few hundred scores; calls between NumPy and the memory
-would take longer than the sums do. The weights of a history's events are its own, so that whoever
-keeps states keeps them too.
+The weights of a history's events are its own, so that whoever keeps states keeps them too: what is
+left to do for a list is the products.
 
 Shapes: E events, M memories.
 """
@@ -10,47 +9,42 @@ Shapes: E events, M memories.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
 
 import numpy as np
 
-from quintet.compiled import can_compile
 from quintet.data.interactions import Floats, Interactions
 from quintet.memory.base import Memory
 from quintet.memory.entries import Entries
-from quintet.memory.matrices import Matrix
-from quintet.memory.steps import Steps, walked
+from quintet.memory.steps import followed
 
 
 class Walks:
-    """The memories whose scores are steps from a history's events along a sparse matrix.
+    """Those of some memories that are walks (:meth:`Memory.step_matrix`).
 
     Args:
-        matrices: of each memory, by name.
-        memories: likewise.
+        memories: by name; the others are left out.
     """
 
-    def __init__(self, matrices: Mapping[str, Matrix], memories: Mapping[str, Memory]) -> None:
-        self.names = list(matrices)
-        self._memories = [memories[name] for name in matrices]
-        self._steps = Steps.of(list(matrices.values()))
+    def __init__(self, memories: Mapping[str, Memory]) -> None:
+        steps = {name: memory.step_matrix() for name, memory in memories.items()}
+        self._matrices = {name: matrix for name, matrix in steps.items() if matrix is not None}
+        self._memories = [memories[name] for name in self._matrices]
 
-    @classmethod
-    def of(cls, memories: Mapping[str, Memory]) -> Self:
-        """Those of the memories that are walks; none where nothing can be compiled."""
-        found = {name: memory.step_matrix() for name, memory in memories.items()}
-        walked = {name: matrix for name, matrix in found.items() if matrix is not None}
-        return cls(walked if can_compile() else {}, memories)
+    @property
+    def names(self) -> list[str]:
+        """Of the walks, in the order of the first axis of their weights."""
+        return list(self._matrices)
 
     def weights(self, histories: Interactions) -> Floats:
         """[M, E] weight of each event in each memory."""
-        weight_ME = np.zeros((len(self.names), len(histories)), np.float32)
+        weight_ME = np.zeros((len(self._memories), len(histories)), np.float32)
         for place, memory in enumerate(self._memories):
             weight_ME[place] = memory.step_weights(histories)
         return weight_ME
 
     def recall(self, histories: Interactions, weight_ME: Floats) -> dict[str, Entries]:
         """The memories' scores (:meth:`Memory.sparse_score`), by name."""
-        if not self.names:
-            return {}
-        return dict(zip(self.names, walked(histories, weight_ME, self._steps), strict=True))
+        return {
+            name: followed(histories, weight_E, matrix)
+            for (name, matrix), weight_E in zip(self._matrices.items(), weight_ME, strict=True)
+        }

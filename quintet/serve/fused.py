@@ -83,7 +83,7 @@ class FusedScores:
             if name not in self.sides_of
             and (counts[self.place[name]] or counts_for_new[self.place[name]])
         }
-        self.walks = Walks.of(self.remembered)
+        self.walks = Walks(self.remembered)
         scale_IK, new_I = self.scale_IK, self.new_I
         self.item_IX = self._side_by_side(
             [self.sides_of[name] * scale_IK[:, self.place[name], None] for name in self.gated],

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from quintet.data.feature_codecs import parted
 from quintet.data.interactions import Floats, Mask
 from quintet.errors import InvalidRequestError, UnknownIdError
 from quintet.serve.asking import offered
@@ -118,9 +119,7 @@ def _filter(live: Live, condition: Filter) -> Mask:
     if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
         owner, values = pc.list_parent_indices(values).to_numpy(), pc.list_flatten(values)
     elif separator := live.trained.item_encoder.separators.get(condition.column):
-        several = pc.split_pattern(values, separator)  # as the model parts them
-        owner = pc.list_parent_indices(several).to_numpy()
-        values = pc.utf8_trim_whitespace(pc.list_flatten(several))
+        values, owner = parted(values, separator)
     try:
         kept = _passes(values, condition)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):

@@ -34,9 +34,8 @@ def grown() -> Interactions:
 
 
 @pytest.fixture
-def walks() -> Walks:
-    pytest.importorskip("numba")
-    return Walks.of(MEMORIES)
+def walks(compiled_or_not) -> Walks:
+    return Walks(MEMORIES)
 
 
 @pytest.mark.parametrize("histories", [EVENTS, grown(), EVENTS.users([3])])
@@ -55,10 +54,3 @@ def test_nobody_and_somebody_without_a_history(walks) -> None:
     for histories in (empty, empty.users([])):
         found = walks.recall(histories, walks.weights(histories))
         assert [len(entries) for entries in found.values()] == [0] * len(WALKED)
-
-
-def test_without_a_compiler_none_is_a_walk(compiled_or_not) -> None:
-    assert Walks.of(MEMORIES).names == (list(WALKED) if compiled_or_not == "compiled" else [])
-    assert (
-        compiled_or_not == "compiled" or Walks.of(MEMORIES).recall(EVENTS, np.zeros((0, 0))) == {}
-    )

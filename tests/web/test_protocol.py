@@ -212,3 +212,13 @@ def test_refusals_are_counted(full) -> None:
     before = refused()
     assert full.http.post("/v1/recommend", json={"user_id": "u1"}).status_code == 503
     assert refused() == before + 1
+
+
+def test_an_empty_line_after_an_answer_keeps_no_connection_open(limited) -> None:
+    with socket.create_connection(("127.0.0.1", limited.port), PATIENCE) as client:
+        client.sendall(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert b"200 OK" in client.recv(65_536)
+        client.sendall(b"\r\n")
+        rest = b"."
+        while rest:  # until the server ends it; a timeout fails the test
+            rest = client.recv(65_536)

@@ -15,6 +15,8 @@ from safetensors.numpy import load_file, save_file
 
 from quintet.bundle import _digest
 from quintet.data.vocab import Vocabulary
+from quintet.web.experiments import Experiments
+from quintet.web.models import ExperimentIn
 from tests.web.running import Running, wait_for
 
 
@@ -209,3 +211,12 @@ def test_experiments_split_people_for_good(server) -> None:
     ended = {"name": "trial", "arms": arms, "active": False}
     assert server.post("/v1/experiments", ended)["experiments"][0]["active"] is False
     assert server.post("/v1/recommend", {"user_id": "u1"})["arms"] == {}
+
+
+def test_two_workers_put_experiments_without_losing_one(tmp_path) -> None:
+    path, arms = tmp_path / "experiments.json", [{"name": "a"}, {"name": "b"}]
+    one, other = Experiments(path), Experiments(path)
+    one.put(ExperimentIn.model_validate({"name": "first", "arms": arms}))
+    other.put(ExperimentIn.model_validate({"name": "second", "arms": arms}))
+    held = json.loads(path.read_text())["experiments"]
+    assert [one["name"] for one in held] == ["first", "second"]

@@ -42,8 +42,8 @@ class Source(ABC):
         """
 
 
-#: what describes the data set of a folder
-FOLDERS_OWN = "data.toml"
+#: the file that describes the data set of a folder
+DATA_TOML = "data.toml"
 SOURCES: Registry[Source] = Registry("quintet.data.sources", Source, "data source")  # type: ignore[type-abstract]
 
 
@@ -73,8 +73,8 @@ def open_dataset(spec: str | Path, overrides: Iterable[str] = ()) -> Dataset:
     if isinstance(spec, str) and spec in SOURCES.parts:
         return load_source(spec, **apply_overrides({}, overrides))
     path = Path(spec).expanduser()
-    if (path / FOLDERS_OWN).is_file():  # as ``quintet data convert`` leaves it
-        path /= FOLDERS_OWN
+    if (path / DATA_TOML).is_file():  # as ``quintet data convert`` leaves it
+        path /= DATA_TOML
     if path.suffix.lower() == ".toml":
         values = {"name": path.stem, "folder": str(path.parent)} | read_toml(path)
     elif path.exists() or "*" in path.name:

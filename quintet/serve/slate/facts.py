@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from quintet.data.feature_codecs import parted
 from quintet.data.interactions import Interactions, Ints, Mask
 from quintet.data.vocab import Vocabulary
 from quintet.errors import ConfigError
@@ -199,8 +200,8 @@ def text_of(value: object) -> str:
 def _labels(column: pa.Array, separator: str | None) -> Labels:
     code_of: dict[str, int] = {}
     lengths, codes = [], []
-    for one in column.to_pylist():
-        found = one if isinstance(one, list) else _several(one, separator)
+    for one in column.to_pylist() if separator is None else _cells(column, separator):
+        found = one if isinstance(one, list) else [one]
         own = dict.fromkeys(text_of(value) for value in found if value is not None)
         lengths.append(len(own))
         codes += [code_of.setdefault(text, len(code_of)) for text in own]
@@ -208,11 +209,13 @@ def _labels(column: pa.Array, separator: str | None) -> Labels:
     return Labels(offsets, np.array(codes, np.int64), list(code_of))
 
 
-def _several(value: object, separator: str | None) -> list[object]:
-    """The categories in one cell, parted as the model parts them."""
-    if separator is None or not isinstance(value, str):
-        return [value]
-    return [part for one in value.split(separator) if (part := " ".join(one.split()))]
+def _cells(column: pa.Array, separator: str) -> list[list[str]]:
+    """The categories of every row, parted as the model parts them."""
+    cells: list[list[str]] = [[] for _ in range(len(column))]
+    values, rows = parted(column, separator)
+    for value, row in zip(values.to_pylist(), rows.tolist(), strict=True):
+        cells[row].append(value)
+    return cells
 
 
 def _near(word: str, known: Sequence[str] | Mapping[str, Any]) -> str:
