@@ -234,7 +234,7 @@ async def journey_of(port: int, users: list[str], items: list[str], n: int) -> d
         for turn in range(n):
             started = time.perf_counter()
             told = await client.send({"user_id": users[turn], "item_id": items[turn]})
-            answer = await client.recommend(user_id=users[turn], k=10)
+            answer = await client.recommend(user_id=users[turn], k=10, exclude_seen=True)
             took.append(time.perf_counter() - started)
             fresh = answer.delta_offset >= told.events[0].offset
             reflected += fresh and items[turn] not in [one.item_id for one in answer.items]

@@ -19,7 +19,8 @@ _there = find_spec("numba") is not None
 class Compiled(Generic[Asked, Given]):
     """A function that numba compiles when it is first called; used as decorator.
 
-    Every process compiles anew, in half a second: numba would keep what it made as pickles.
+    Every process compiles anew, in half a second: numba would keep what it made as pickles. Those
+    that are forked from one that has compiled need not.
     """
 
     def __init__(self, function: Callable[Asked, Given]) -> None:
@@ -31,6 +32,11 @@ class Compiled(Generic[Asked, Given]):
         if self._ready is None:
             self._ready = _compiled(self.function)
         return self._ready(*asked, **named)
+
+    @property
+    def kinds(self) -> int:
+        """For how many combinations of number types it has been compiled."""
+        return len(getattr(self._ready, "signatures", ()))
 
 
 def can_compile() -> bool:

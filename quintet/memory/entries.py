@@ -25,7 +25,8 @@ class Entries:
 
     Attributes:
         offsets_B: [B + 1] where the entries of each row start, and where the last end.
-        item_N: of each entry, in any order within a row.
+        item_N: of each entry, in any order within a row; of 32 bits, since a loop would be compiled
+            for each kind of numbers it meets.
         value_N: of each entry.
         n_items: I.
     """
@@ -39,7 +40,8 @@ class Entries:
     def of(cls, matrix: Matrix) -> Entries:
         """The entries of a canonical sparse matrix."""
         value_N = matrix.data.astype(np.float32, copy=False)
-        return cls(matrix.indptr.astype(np.int64), matrix.indices, value_N, matrix.shape[1])
+        item_N = matrix.indices.astype(np.int32, copy=False)
+        return cls(matrix.indptr.astype(np.int64), item_N, value_N, matrix.shape[1])
 
     @property
     def n_rows(self) -> int:
@@ -125,7 +127,7 @@ class At(NamedTuple):
 def summed_entries(key_N: Ints, value_N: Floats, shape: tuple[int, int]) -> Entries:
     """Entries from keys ``row * I + item``, in any order; what falls together is added up."""
     if not len(key_N):
-        none = np.zeros(0, np.int64)
+        none = np.zeros(0, np.int32)
         return Entries(np.zeros(shape[0] + 1, np.int64), none, np.zeros(0, np.float32), shape[1])
     order = np.argsort(key_N, kind="stable")
     key = key_N[order]
@@ -134,7 +136,7 @@ def summed_entries(key_N: Ints, value_N: Floats, shape: tuple[int, int]) -> Entr
     row, item = np.divmod(key[first], shape[1])
     kept = total != 0
     offsets_B = np.searchsorted(row[kept], np.arange(shape[0] + 1))
-    return Entries(offsets_B, item[kept], total[kept], shape[1])
+    return Entries(offsets_B, item[kept].astype(np.int32), total[kept], shape[1])
 
 
 # ---------------------------------------------------------------------- compiled

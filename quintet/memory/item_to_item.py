@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from quintet.data.interactions import Floats, Interactions, Mask
 from quintet.memory.counted import Counted
 from quintet.memory.entries import Entries
-from quintet.memory.matrices import Matrix, State, event_matrix, pack, unpack
+from quintet.memory.matrices import Matrix, State, event_matrix, narrowed, pack, unpack
 from quintet.memory.steps import followed
 
 
@@ -32,6 +32,7 @@ class ItemToItem(Counted):
     def _keep(self, matrix: Matrix | Floats) -> Self:
         if not isinstance(matrix, np.ndarray):
             matrix.sort_indices()
+            matrix = narrowed(matrix)
         self._matrix = matrix.astype(np.float32)
         self._n_items = matrix.shape[0]
         return self

@@ -97,6 +97,18 @@ def scale_rows_columns(
     return csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
+def narrowed(matrix: Matrix) -> Matrix:
+    """The same with indices of 32 bits, if they suffice.
+
+    SciPy's products leave either kind; a loop would be compiled for both, and the longer kind takes
+    twice the memory.
+    """
+    if max(matrix.nnz, *matrix.shape) > np.iinfo(np.int32).max:
+        return matrix
+    indices, indptr = matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
+    return csr_array((matrix.data, indices, indptr), shape=matrix.shape)
+
+
 def negative_power(sums: NDArray[Any], power: float) -> NDArray[np.float64]:
     """``sums ** -power``, and 0 where the sum is 0."""
     out = np.zeros(len(sums), np.float64)

@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
 INSERT = "INSERT INTO records (offset, code, id, owner, frame) VALUES {}"
 FIND = "SELECT offset, frame FROM records WHERE id IN ({})"
-MARK = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
+MARK = "INSERT OR REPLACE INTO meta (name, value) VALUES {}"
 #: rows of one statement: each statement lets other threads run, and then waits for its turn again
 BULK = 64
 
@@ -50,7 +50,7 @@ class SQLiteFile:
             self._writer.execute("PRAGMA journal_mode=WAL")
             self._writer.execute(SCHEMA)
             self._check()
-            self._mark("clean", 0)
+            self._mark(clean=0)
             self._reader = self._connect()
         except BaseException:
             self._writer.close()
@@ -87,8 +87,9 @@ class SQLiteFile:
         value = self._writer.execute("SELECT value FROM meta WHERE name = ?", (name,)).get
         return value if value is None else (value if isinstance(value, int) else str(value))
 
-    def _mark(self, name: str, value: int | str) -> None:
-        self._writer.execute(MARK, (name, value))
+    def _mark(self, **values: int | str) -> None:
+        places = ", ".join(["(?, ?)"] * len(values))
+        self._writer.execute(MARK.format(places), tuple(chain.from_iterable(values.items())))
 
     def check_keys(self, pepper: bytes) -> None:
         """Refuse to go on with keys that are not this journal's: nothing could be read.
@@ -98,7 +99,7 @@ class SQLiteFile:
         """
         known = self._value("keys")
         if known is None or not self.last_offset():  # an empty one may take over other keys
-            self._mark("keys", fingerprint(pepper))
+            self._mark(keys=fingerprint(pepper))
         elif known != fingerprint(pepper):
             raise CorruptStoreError(
                 f"{self.path}: the keys are not those that sealed it; put back keys.bin"
@@ -111,8 +112,7 @@ class SQLiteFile:
     def set_log_mark(self, mark: tuple[int, int]) -> None:
         """See :meth:`log_mark`."""
         with self._transaction():
-            self._mark("log_size", mark[0])
-            self._mark("log_offset", mark[1])
+            self._mark(log_size=mark[0], log_offset=mark[1])
 
     # ------------------------------------------------------------------ rows
 
@@ -127,8 +127,7 @@ class SQLiteFile:
                 columns = [_columns(row) for row in rows[start : start + BULK]]
                 places = ", ".join(["(?, ?, ?, ?, ?)"] * len(columns))
                 self._writer.execute(INSERT.format(places), tuple(chain.from_iterable(columns)))
-            self._mark("log_size", mark[0])
-            self._mark("log_offset", mark[1])
+            self._mark(log_size=mark[0], log_offset=mark[1])
 
     def find(self, ids: Sequence[bytes]) -> dict[bytes, Sealed]:
         """Rows by id."""
@@ -208,7 +207,7 @@ class SQLiteFile:
             self._reader.close()
             try:
                 if clean:
-                    self._mark("clean", 1)
+                    self._mark(clean=1)
                     self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             finally:
                 self._writer.close()

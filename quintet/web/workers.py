@@ -23,7 +23,12 @@ from prometheus_client import multiprocess
 from quintet.web.telemetry import Log
 
 #: what takes longest to import, in every worker
-PRELOADED = ["quintet.web.server", "sklearn.feature_extraction.text", "scipy.stats"]
+PRELOADED = [
+    "quintet.web.server",
+    "quintet.web.ahead",
+    "sklearn.feature_extraction.text",
+    "scipy.stats",
+]
 #: a worker that dies sooner never came up
 LEAST_SECONDS = 10.0
 MOST_FAILURES = 5
