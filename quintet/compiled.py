@@ -34,7 +34,7 @@ class Compiled(Generic[Asked, Given]):
         return self._ready(*asked, **named)
 
     @property
-    def kinds(self) -> int:
+    def n_signatures(self) -> int:
         """For how many combinations of number types it has been compiled."""
         return len(getattr(self._ready, "signatures", ()))
 

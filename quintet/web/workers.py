@@ -25,7 +25,7 @@ from quintet.web.telemetry import Log
 #: what takes longest to import, in every worker
 PRELOADED = [
     "quintet.web.server",
-    "quintet.web.ahead",
+    "quintet.web.precompile",
     "sklearn.feature_extraction.text",
     "scipy.stats",
 ]

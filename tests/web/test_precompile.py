@@ -16,16 +16,16 @@ COUNT = """
 import json, pathlib, sys
 from quintet.memory import entries, steps
 from quintet.serve import top
-from quintet.web import ahead
+from quintet.web import precompile
 from quintet.web.live import load_live
 
-def kinds():
+def signatures():
     loops = (steps._walk, entries._add, entries._at, top._select)
-    return [loop.kinds for loop in loops]
+    return [loop.n_signatures for loop in loops]
 
-told = [kinds()]
+told = [signatures()]
 load_live(pathlib.Path(sys.argv[1]))  # asks for lists, to see that they are numbers
-told.append(kinds())
+told.append(signatures())
 print(json.dumps(told))
 """
 

@@ -17,7 +17,7 @@ from quintet.nn.fusion import N_BUCKETS
 from quintet.serve.top import top_k
 
 
-def compile_ahead() -> None:
+def compile_loops() -> None:
     """Recall, add up, choose and account for a list of one."""
     item = np.arange(2)
     bucket_I = np.zeros(2, np.int8)
@@ -31,4 +31,4 @@ def compile_ahead() -> None:
 
 
 if can_compile():
-    compile_ahead()
+    compile_loops()
