@@ -28,12 +28,15 @@ def followed(histories: Interactions, weight_E: Floats, matrix: Matrix) -> Entri
             smaller catalogue, if events on later items weigh 0.
     """
     n_items = histories.n_items
+    if can_compile():
+        weight = weight_E.astype(np.float32, copy=False)
+        right = (matrix.indptr, matrix.indices, matrix.data)
+        ends_B, found, total = _walked(histories.offsets, histories.item, weight, *right, n_items)
+        return Entries(ends_B, found, total, n_items)
     kept = np.flatnonzero(weight_E)
     item, weight = histories.item[kept], weight_E[kept].astype(np.float32, copy=False)
     offsets_B = np.searchsorted(kept, histories.offsets)
     count = matrix.indptr[item + 1] - matrix.indptr[item]
-    if can_compile():
-        return _walked(offsets_B, item, weight, count, matrix, n_items)
     total = int(count.sum())
     if total * SPARSEST > n_items:
         return _by_row(offsets_B, item, weight, matrix, total, n_items)
@@ -44,25 +47,6 @@ def followed(histories: Interactions, weight_E: Floats, matrix: Matrix) -> Entri
     group = np.repeat(np.arange(histories.n_users), np.diff(offsets_B))
     key = np.repeat(group, count) * n_items + matrix.indices[entry]
     return summed_entries(key, value, (histories.n_users, n_items))
-
-
-def _walked(
-    offsets_B: Ints, item: Ints, weight: Floats, count: Ints, matrix: Matrix, n_items: int
-) -> Entries:
-    """The product, compiled; ``count`` says how many entries each event leads to."""
-    before = np.concatenate([[0], np.cumsum(count)])
-    row_B = np.minimum(np.diff(before[offsets_B]), n_items)
-    # sums stand in a hash table with linear probing, twice as large as the longest row: it stays
-    # in the nearest cache, however large the catalogue; a small catalogue is its own table
-    bits = max(4, (2 * int(row_B.max(initial=0)) - 1).bit_length())
-    n_slots, most = min(1 << bits, n_items), int(row_B.sum())
-    owner_S, place_S = np.full(n_slots, -1, np.int32), np.empty(n_slots, np.int32)
-    ends_B = np.zeros(len(offsets_B), np.int64)
-    found, total = np.empty(most, matrix.indices.dtype), np.empty(most, np.float32)
-    right = (matrix.indptr, matrix.indices, matrix.data)
-    room = (np.uint64(64 - bits), owner_S, place_S, ends_B, found, total)
-    _walk(offsets_B, item, weight, *right, n_items, *room)
-    return Entries(ends_B, found[: ends_B[-1]], total[: ends_B[-1]], n_items)
 
 
 def _by_row(
@@ -84,26 +68,33 @@ def _by_row(
 
 
 @Compiled
-def _walk(  # type: ignore[no-untyped-def]
-    offsets_B,
-    item_E,
-    weight_E,
-    start_I,
-    item_N,
-    value_N,
-    n_items,
-    shift,
-    owner_S,
-    place_S,
-    ends_B,
-    found,
-    total,
-):
+def _walked(offsets_B, item_E, weight_E, start_I, item_N, value_N, n_items):  # type: ignore[no-untyped-def]
     """Ends, items and sums of a sparse product, entries in the order they are met in."""
-    size, hashed = 0, len(owner_S) < n_items
-    for row in range(len(offsets_B) - 1):
+    n_rows = len(offsets_B) - 1
+    widest, most = 0, 0
+    for row in range(n_rows):
+        count = 0
+        for event in range(offsets_B[row], offsets_B[row + 1]):
+            if weight_E[event] != 0:
+                count += start_I[item_E[event] + 1] - start_I[item_E[event]]
+        count = min(count, n_items)
+        widest, most = max(widest, count), most + count
+    # sums stand in a hash table with linear probing, twice as large as the longest row: it stays
+    # in the nearest cache, however large the catalogue; a small catalogue is its own table
+    bits = 4
+    while 1 << bits < 2 * widest:
+        bits += 1
+    hashed, shift = 1 << bits < n_items, np.uint64(64 - bits)
+    owner_S = np.full(min(1 << bits, n_items), -1, np.int32)
+    place_S = np.empty(len(owner_S), np.int32)
+    ends_B = np.zeros(n_rows + 1, np.int64)
+    found, total = np.empty(most, item_N.dtype), np.empty(most, np.float32)
+    size = 0
+    for row in range(n_rows):
         for event in range(offsets_B[row], offsets_B[row + 1]):
             weight, source = weight_E[event], item_E[event]
+            if weight == 0:
+                continue
             for entry in range(start_I[source], start_I[source + 1]):
                 item = item_N[entry]
                 slot = np.int64(item)
@@ -117,3 +108,4 @@ def _walk(  # type: ignore[no-untyped-def]
                     size += 1
                 total[place_S[slot]] += weight * value_N[entry]
         ends_B[row + 1] = size
+    return ends_B, found[:size], total[:size]

@@ -26,7 +26,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from quintet.errors import ConfigError
@@ -98,14 +98,26 @@ class Verified:
 
 
 class Journal(ABC):
-    """A durable, ordered log of records; safe to use from several threads."""
+    """A durable, ordered log of records; safe to use from several threads.
+
+    Attributes:
+        local: whether it lies on this machine's disk, so that nobody waits for a network.
+    """
+
+    local: ClassVar[bool] = False
 
     @abstractmethod
-    def submit(self, records: Sequence[Record]) -> Future[list[Appended]]:
+    def submit(self, records: Sequence[Record], *, at_once: bool = False) -> Future[list[Appended]]:
         """Queue records; the future is done when they are on disk, one answer a record, in order.
 
         The records of one call are stored together or not at all. Does not block: in a coroutine,
         ``await asyncio.wrap_future(journal.submit(records))``.
+
+        Args:
+            records: to be stored.
+            at_once: write them before this returns, where the store is local, has been quick of
+                late and nobody else writes: for many records at a time, less work than to wake
+                the writer and be woken by it.
 
         Raises:
             DataError: not records, one is an ``Erasure``, or an id stands twice with two contents.

@@ -2,12 +2,14 @@
 
 While one group is on its way to the disk the next one gathers, so groups grow with the load and
 nobody waits for a timer. Erasures and backups take their turn in the same queue: what was submitted
-before them is on disk when they start.
+before them is on disk when they start. A caller whose batch is a group already may write it at once
+where nobody else does and the disk is quick: to wake a thread and wait for it takes longer.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -20,6 +22,12 @@ from quintet.store.records import Record
 
 #: a record and its canonical bytes
 Encoded = tuple[Record, bytes]
+#: seconds of a group that a caller may be held up for
+QUICK = 0.003
+#: groups that the shortest is taken of: the clock also counts the turns of other threads
+LATELY = 8
+#: seconds from a group to what may be done after it
+LATER = 0.1
 
 
 @dataclass(slots=True)
@@ -45,6 +53,7 @@ class Writer:
         commit: writes the batches of a group durably and returns the answers of each.
         capacity: records that may wait.
         group: records written at once, at most (a batch is never parted).
+        later: what is to be done some time after a group, without anybody's waiting for it.
     """
 
     def __init__(
@@ -52,9 +61,13 @@ class Writer:
         commit: Callable[[Sequence[Batch]], list[list[Appended]]],
         capacity: int,
         group: int,
+        later: Callable[[], None] = lambda: None,
     ) -> None:
-        self._commit = commit
+        self._commit, self._later = commit, later
         self._capacity, self._group = capacity, group
+        self._took: deque[float] = deque(maxlen=LATELY)
+        self._owes = False
+        self._turn = threading.Lock()
         self._waiting: deque[Batch | Task] = deque()
         self._n_waiting = 0
         self._closed = False
@@ -62,14 +75,21 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="quintet-journal", daemon=True)
         self._thread.start()
 
-    def submit(self, records: list[Encoded]) -> Future[list[Appended]]:
-        """Queue a batch.
+    def submit(self, records: list[Encoded], *, at_once: bool = False) -> Future[list[Appended]]:
+        """Queue a batch, or write it ``at_once`` where that is quick and nobody is before it.
 
         Raises:
             StoreBusyError: too many records wait; nothing was queued.
             StoreError: closed.
         """
         batch = Batch(records, Future())
+        if at_once and self._is_quick() and self._turn.acquire(blocking=False):
+            try:
+                if not self._waiting and not self._closed:
+                    self._write([batch])
+                    return batch.future
+            finally:
+                self._turn.release()
         with self._wake:
             self._check_open()
             # an empty queue takes any batch, or a large one could never be written
@@ -107,20 +127,29 @@ class Writer:
         if self._closed:
             raise StoreError("the journal is closed")
 
+    def _is_quick(self) -> bool:
+        return len(self._took) == LATELY and min(self._took) < QUICK
+
     def _run(self) -> None:
         while (work := self._next()) is not None:
             if isinstance(work, Task):
-                _settle(work.future, work.work)
+                with self._turn:
+                    _settle(work.future, work.work)
+            elif work:
+                with self._turn:
+                    self._write(work)
             else:
-                self._write(work)
+                _settle(Future(), self._later)
 
     def _next(self) -> list[Batch] | Task | None:
-        """The next group or task; None once closed and empty."""
+        """The next group or task; an empty group where it is later now; None once closed."""
         with self._wake:
             while not self._waiting:
                 if self._closed:
                     return None
-                self._wake.wait()
+                if not self._wake.wait(LATER if self._owes else None):
+                    self._owes = False
+                    return []
             first = self._waiting.popleft()
             if isinstance(first, Task):
                 return first
@@ -139,6 +168,7 @@ class Writer:
         live = [batch for batch in group if batch.future.set_running_or_notify_cancel()]
         if not live:
             return
+        started = time.perf_counter()
         try:
             answers = self._commit(live)
         except Exception as error:
@@ -147,6 +177,11 @@ class Writer:
         else:
             for batch, answer in zip(live, answers, strict=True):
                 batch.future.set_result(answer)
+        self._took.append(time.perf_counter() - started)
+        if not self._owes:
+            with self._wake:
+                self._owes = True
+                self._wake.notify()
 
 
 def _settle(future: Future[Any], work: Callable[[], Any]) -> None:

@@ -21,11 +21,14 @@ from quintet.store import codec
 from quintet.store.records import KINDS, Owner, Record
 
 if TYPE_CHECKING:
+    from hashlib import _Hash
+
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     from quintet.store.keys import Key
 
 HASH_BYTES = 16
+BLOCK = 64  # bytes that SHA-256 takes in at a time
 NONCE_BYTES = 12
 NOBODY = bytes(HASH_BYTES)
 #: codes of kinds in rows and frames; never renumber one
@@ -33,6 +36,9 @@ CODES = {"event": 1, "exposure": 2, "profile": 3, "item": 4, "deployment": 5, "e
 NAMES = {code: name for name, code in CODES.items()}
 MAGIC = b"QJ1\x00"
 _HEADER = struct.Struct(f"<4sBQI{HASH_BYTES}s{HASH_BYTES}s{HASH_BYTES}s")
+#: where in a frame the id and the owner stand
+ID_AT = struct.calcsize("<4sBQI")
+OWNER_AT = ID_AT + HASH_BYTES
 _LARGEST_BODY = 64 << 20
 
 
@@ -122,16 +128,21 @@ def parse(frame: bytes, offset: int) -> Sealed:
 
 def keyed_hash(secret: bytes, purpose: bytes, content: bytes) -> bytes:
     """HMAC-SHA-256 of a content for one purpose (a word without NUL), cut to 16 bytes."""
-    # begun once and copied: ``hmac.digest`` lets other threads run at every call, and each time
-    # the writer would wait for its next turn
-    begun = _begun(secret, purpose).copy()
-    begun.update(content)
-    return begun.digest()[:HASH_BYTES]
+    inner, outer = (begun.copy() for begun in _begun(secret, purpose))
+    inner.update(content)
+    outer.update(inner.digest())
+    return outer.digest()[:HASH_BYTES]
 
 
 @lru_cache(maxsize=64)
-def _begun(secret: bytes, purpose: bytes) -> hmac.HMAC:
-    return hmac.new(secret, purpose + b"\x00", sha256)
+def _begun(secret: bytes, purpose: bytes) -> tuple[_Hash, _Hash]:
+    """Both hashes of an HMAC (RFC 2104), begun once: ``hmac`` takes three times as long to copy."""
+    key = sha256(secret).digest() if len(secret) > BLOCK else secret
+    inner, outer = (
+        sha256(bytes(byte ^ pad for byte in key.ljust(BLOCK, b"\x00"))) for pad in (0x36, 0x5C)
+    )
+    inner.update(purpose + b"\x00")
+    return inner, outer
 
 
 def record_hash(secret: bytes, record: Record) -> bytes:

@@ -53,7 +53,7 @@ class SealedJournal(Journal):
         self.keys = keys
         self._stones: dict[str, Erasure] = {}
         self._stones_until, self._stones_lock = 0, threading.Lock()
-        self._writer = Writer(self._commit, config.queue, config.group)
+        self._writer = Writer(self._commit, config.queue, config.group, self._settle)
         self._writer.call(self._finish_erasures)
 
     # ------------------------------------------------------------------ rows of a store
@@ -87,7 +87,7 @@ class SealedJournal(Journal):
 
     # ------------------------------------------------------------------ writing
 
-    def submit(self, records: Sequence[Record]) -> Future[list[Appended]]:
+    def submit(self, records: Sequence[Record], *, at_once: bool = False) -> Future[list[Appended]]:
         """See :meth:`Journal.submit`."""
         encoded: list[Encoded] = []
         contents: dict[tuple[str, str], bytes] = {}
@@ -98,7 +98,7 @@ class SealedJournal(Journal):
             if contents.setdefault((record.kind, record.record_id), body) != body:
                 raise DataError(f"two records of kind {record.kind!r} have one id")
             encoded.append((record, body))
-        return self._writer.submit(encoded)
+        return self._writer.submit(encoded, at_once=at_once and self.local)
 
     def _commit(self, batches: Sequence[Batch]) -> list[list[Appended]]:
         """On the writer's thread: store what is new of a group, answer for every record."""
@@ -157,6 +157,9 @@ class SealedJournal(Journal):
 
     def _remember(self, entries: list[Entry]) -> None:
         """A store that has the only writer may keep its newest entries at hand."""
+
+    def _settle(self) -> None:
+        """Do what could wait until records were acknowledged."""
 
     # ------------------------------------------------------------------ reading
 

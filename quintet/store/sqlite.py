@@ -1,9 +1,10 @@
 """The embedded store: SQLite in a folder of one process, with a second copy of every record.
 
-A group of records is appended to a log of frames and flushed, then committed to the database
-(write-ahead log, ``synchronous=NORMAL``: the flush that counts was the log's). Whichever of the
-two a crash, a loss of power, a full disk or a truncation leaves behind is made whole from the other
-when the folder is opened, or before the next write.
+A group of records is appended to a log of frames and flushed, which is when it is acknowledged. The
+database, from which records are found again, gets it a moment later, with others (write-ahead log,
+``synchronous=NORMAL``: the flush that counts was the log's); until then it stands in a file of its
+own and is read from memory. Whichever copy a crash, a loss of power, a full disk or a truncation
+leaves behind is made whole from the other when the folder is opened, or before the next write.
 
 apsw brings a SQLite of its own: many an interpreter's has the WAL-reset bug, fixed in 3.51.3.
 """
@@ -26,6 +27,7 @@ from quintet.store.base import Entry
 from quintet.store.disk import FolderLock
 from quintet.store.frame_log import PAGE, FrameLog, measure, pages
 from quintet.store.key_file import KeyFile
+from quintet.store.pending import Pending, behind
 from quintet.store.records import KINDS, Exposure
 from quintet.store.seal import NOBODY, Sealed
 from quintet.store.sealed_journal import RacedError, SealedJournal, check_kinds
@@ -38,6 +40,8 @@ except ImportError:
     raise MissingExtraError("the journal", "serve") from None
 
 TAIL = 8192
+#: rows that the database gets with one commit, about; and that may wait for it
+FILL, MOST_PENDING = 512, 4096
 #: nobody follows these as they come, and there are many of them
 UNFOLLOWED = frozenset({Exposure.kind})
 Result = TypeVar("Result")
@@ -54,6 +58,8 @@ class SQLiteJournal(SealedJournal):
         StoreError: another process holds the folder, or the disk refuses.
         CorruptStoreError: both copies lack something, or the keys are not this journal's.
     """
+
+    local = True
 
     class Config(SealedJournal.Config):
         """Settings of the embedded store."""
@@ -74,6 +80,7 @@ class SQLiteJournal(SealedJournal):
         self._tail: deque[Entry] = deque(maxlen=TAIL)
         self._tail_after = self._tail_until = 0
         self._tail_lock = threading.Lock()
+        self._filling = threading.Lock()
         self._failed = self._closed = False
         try:
             self._lock = FolderLock(self.folder)
@@ -81,11 +88,14 @@ class SQLiteJournal(SealedJournal):
             raise StoreError(f"{self.folder}: {error.strerror}") from None
         keys = Path(settings.keys or self.folder / "keys")
         try:
+            self._pending = Pending(self.folder / "pending.log")
             held = KeyFile([keys / "keys.bin", keys / "keys.mirror"])
             self._open_files(held)
             super().__init__(held, settings)
-        except BaseException:
+        except BaseException as error:
             self._lock.release()
+            if isinstance(error, OSError):
+                raise StoreError(f"{self.folder}: {error.strerror}") from None
             raise
 
     @classmethod
@@ -114,10 +124,12 @@ class SQLiteJournal(SealedJournal):
             last = file.last_offset()
             for page in pages(row for row in log.scan() if row.offset > last):
                 file.insert(_readable(page, keys), (log.size, log.last_offset))
+            self._take_in(file, log, keys)
             self._refill(log, file, salvaged)
         except (OSError, apsw.Error) as error:
             raise _refused(self.folder, error) from None
         self._log, self._file, self._last = log, file, file.last_offset()
+        self._pending.clear()
         self._failed = False
 
     def _open_database(self) -> tuple[SQLiteFile, list[Sealed]]:
@@ -142,6 +154,13 @@ class SQLiteJournal(SealedJournal):
             put_aside(path)
         return SQLiteFile(path, self._vfs), salvaged or []
 
+    def _take_in(self, file: SQLiteFile, log: FrameLog, keys: KeyFile) -> None:
+        """Give the database what waited for it, where a damaged log did not tell of it."""
+        last = file.last_offset()
+        rows = [row for row in self._pending.in_file() if row.offset > last]
+        if rows and rows[0].offset == last + 1:
+            file.insert(_readable(rows, keys), (log.size, log.last_offset))
+
     @staticmethod
     def _refill(log: FrameLog, file: SQLiteFile, salvaged: Sequence[Sealed]) -> None:
         """Give the log what only the database has, or both what was saved of a damaged one."""
@@ -158,8 +177,9 @@ class SQLiteJournal(SealedJournal):
         Until that succeeds, what was open before serves those who read.
         """
         assert isinstance(self.keys, KeyFile)
-        file, log = self._file, self._log
-        self._open_files(self.keys)
+        with self._filling:
+            file, log = self._file, self._log
+            self._open_files(self.keys)
         with suppress(apsw.Error):
             file.close()
         log.close()
@@ -169,34 +189,63 @@ class SQLiteJournal(SealedJournal):
     def _find(self, ids: Sequence[bytes]) -> dict[bytes, Sealed]:
         if self._failed:
             self._mend()
-        return self._guard(lambda: self._file.find(ids))
+        waiting = self._pending.find(ids)
+        return waiting | self._guard(lambda: self._file.find(ids))
 
     def _write(self, rows: Sequence[Sealed]) -> None:
         if rows[0].offset != self._last + 1:
             raise RacedError
+        if len(self._pending) >= MOST_PENDING:
+            self._fill_all()
         before = self._log.size, self._log.last_offset
         try:
             self._log.append(rows)
-            self._file.insert(rows, (self._log.size, self._log.last_offset))
-        except (OSError, apsw.Error) as error:
+            self._pending.add(rows, (self._log.size, self._log.last_offset))
+        except OSError as error:
             self._failed = True
             with suppress(OSError):
                 self._log.cut(*before)
             raise _refused(self.folder, error) from None
         self._last = rows[-1].offset
 
+    def _settle(self) -> None:
+        self._fill_all()
+
+    def _fill_all(self) -> None:
+        """Give the database what only the log has.
+
+        Raises:
+            StoreError: it refuses; what waits for it is acknowledged, and safe in the log.
+        """
+        while len(self._pending):
+            with self._filling:
+                rows, mark = self._pending.oldest(FILL)
+                if not rows:  # mended meanwhile
+                    return
+                try:
+                    self._file.insert(rows, mark)
+                except apsw.Error as error:
+                    self._failed = True
+                    raise _refused(self.folder, error) from None
+                self._pending.drop(rows[-1].offset)
+
     def _rows(self, after: int, limit: int, codes: Collection[int] | None) -> list[Sealed]:
-        return self._guard(lambda: self._file.rows(after, limit, codes))
+        waiting = self._pending.rows(after, codes)
+        stored = self._guard(lambda: self._file.rows(after, limit, codes))
+        return behind(stored, waiting)[:limit]
 
     def _owner_rows(
         self, token: bytes, limit: int | None, codes: Collection[int] | None
     ) -> list[Sealed]:
-        return self._guard(lambda: self._file.owner_rows(token, limit, codes))
+        waiting = self._pending.rows(0, codes, token)
+        stored = self._guard(lambda: self._file.owner_rows(token, limit, codes))
+        return behind(stored, waiting)[-limit if limit else 0 :]
 
     def _blank(self, token: bytes) -> None:
         with self._tail_lock:
             self._tail.clear()
             self._tail_after = self._tail_until
+        self._fill_all()
         self._guard(lambda: self._file.blank(token))
 
     def _guard(self, work: Callable[[], Result]) -> Result:
@@ -249,9 +298,12 @@ class SQLiteJournal(SealedJournal):
             return
         self._closed = True
         super().close()
+        with suppress(StoreError):  # the log has them, and says so when it is opened
+            self._fill_all()
         with suppress(apsw.Error):
             self._file.close(clean=not self._failed)
         self._log.close()
+        self._pending.close()
         self._lock.release()
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import apsw
 
 from quintet.errors import CorruptStoreError
 from quintet.store.backup import fingerprint
-from quintet.store.seal import NOBODY, Sealed, parse
+from quintet.store.seal import HASH_BYTES, ID_AT, OWNER_AT, Sealed, parse
 
 #: kinds that most rows are of; an index by kind would not help to find these
 COMMON = {1, 2}
@@ -28,15 +29,27 @@ CREATE INDEX IF NOT EXISTS records_owner ON records (owner, offset) WHERE owner 
 CREATE INDEX IF NOT EXISTS records_kind ON records (code, offset);
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
-INSERT = "INSERT INTO records (offset, code, id, owner, frame) VALUES {}"
+#: all rows of a commit in one statement, which other threads run beside: the frames one behind the
+#: other, and where each starts, its length and its code; id and owner stand in the frame
+INSERT = f"""
+INSERT INTO records (offset, code, id, owner, frame)
+SELECT offset, code, substr(frame, {ID_AT + 1}, {HASH_BYTES}),
+    nullif(substr(frame, {OWNER_AT + 1}, {HASH_BYTES}), zeroblob({HASH_BYTES})), frame
+FROM (
+    SELECT ?1 + key AS offset, value ->> 2 AS code, substr(?2, value ->> 0, value ->> 1) AS frame
+    FROM json_each(?3)
+)
+"""  # noqa: S608 - only numbers of ours
 FIND = "SELECT offset, frame FROM records WHERE id IN ({})"
 MARK = "INSERT OR REPLACE INTO meta (name, value) VALUES {}"
-#: rows of one statement: each statement lets other threads run, and then waits for its turn again
-BULK = 64
+#: ids looked up with one statement
+BULK = 128
 
 
 class SQLiteFile:
-    """One connection that writes, one that reads; each used by one thread at a time.
+    """A connection that writes, one that reads and one that looks up ids.
+
+    Each is used by one thread at a time; who looks up waits for neither of the others.
 
     A blank row has code 0 and no owner.
     """
@@ -44,6 +57,7 @@ class SQLiteFile:
     def __init__(self, path: Path, vfs: str = "") -> None:
         self.path, self._vfs = path, vfs
         self._reading = threading.Lock()
+        self._finding = threading.Lock()
         self._writing = threading.RLock()
         self._writer = self._connect()
         try:
@@ -51,7 +65,7 @@ class SQLiteFile:
             self._writer.execute(SCHEMA)
             self._check()
             self._mark(clean=0)
-            self._reader = self._connect()
+            self._reader, self._finder = self._connect(), self._connect()
         except BaseException:
             self._writer.close()
             raise
@@ -122,21 +136,23 @@ class SQLiteFile:
 
     def insert(self, rows: Sequence[Sealed], mark: tuple[int, int]) -> None:
         """All rows and the log's mark; a crash of this process takes none of it back."""
+        frames = [row.frame() for row in rows]
+        starts = accumulate(map(len, frames), initial=1)
+        codes = (0 if row.erased else row.code for row in rows)
+        parts = list(zip(starts, map(len, frames), codes, strict=False))
+        values = (rows[0].offset, b"".join(frames), json.dumps(parts))
         with self._transaction():
-            for start in range(0, len(rows), BULK):
-                columns = [_columns(row) for row in rows[start : start + BULK]]
-                places = ", ".join(["(?, ?, ?, ?, ?)"] * len(columns))
-                self._writer.execute(INSERT.format(places), tuple(chain.from_iterable(columns)))
+            self._writer.execute(INSERT, values)
             self._mark(log_size=mark[0], log_offset=mark[1])
 
     def find(self, ids: Sequence[bytes]) -> dict[bytes, Sealed]:
         """Rows by id."""
         hits: list[Any] = []
-        with self._writing:
+        with self._finding:
             for start in range(0, len(ids), BULK):
                 part = tuple(ids[start : start + BULK])
                 query = FIND.format(", ".join("?" * len(part)))
-                hits += self._writer.execute(query, part).fetchall()
+                hits += self._finder.execute(query, part).fetchall()
         rows = [parse(frame, offset) for offset, frame in hits]
         return {row.id: row for row in rows}
 
@@ -175,7 +191,7 @@ class SQLiteFile:
                     "UPDATE records SET code = 0, owner = NULL, frame = ? WHERE offset = ?",
                     (row.blank().frame(), row.offset),
                 )
-        with self._reading, self._writing:
+        with self._finding, self._reading, self._writing:
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
@@ -203,19 +219,15 @@ class SQLiteFile:
 
     def close(self, clean: bool = False) -> None:
         """Close; ``clean`` says that the next opening need not read every page."""
-        with self._reading, self._writing:
+        with self._finding, self._reading, self._writing:
             self._reader.close()
+            self._finder.close()
             try:
                 if clean:
                     self._mark(clean=1)
                     self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             finally:
                 self._writer.close()
-
-
-def _columns(row: Sealed) -> tuple[int, int, bytes, bytes | None, bytes]:
-    code, owner = (0, None) if row.erased else (row.code, row.owner)
-    return row.offset, code, row.id, None if owner == NOBODY else owner, row.frame()
 
 
 def _of_kind(codes: Collection[int] | None) -> tuple[str, tuple[int, ...]]:

@@ -1,8 +1,8 @@
-"""Many requests, one pass through the model: whoever waits while it is busy goes together next.
+"""Many requests, one pass through the model: who has come while it was busy goes together next.
 
-Nobody is made to wait for company: a lone request starts at once, and a batch is what has gathered
-while the one before was computed. The model is used by one thread only; what a batch still waits
-for after that (the disk) does not keep the next one from being computed.
+Nobody is made to wait for company: a batch is who stands there once the loop has read what has
+come. What a batch still waits for after the model (the disk) does not keep the next one from being
+computed.
 """
 
 from __future__ import annotations
@@ -10,22 +10,26 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
+
+from quintet.web.thinking import Thinker
 
 In = TypeVar("In")
 Made = TypeVar("Made")
 Out = TypeVar("Out")
 Taken = tuple[In, "asyncio.Future[Out]"]
+#: turns of the loop without a newcomer, after which all that has come is read: a request takes one
+#: to be read, and one to get as far as here
+CALM = 2
 
 
 class Batcher(Generic[In, Made, Out]):
     """Gathers requests for a function over several.
 
     Args:
-        work: makes what answers several requests; runs in ``thread``.
+        work: makes what answers several requests; run by ``thinker``.
         finish: what came of that, one result or exception for each request.
-        thread: of the model.
+        thinker: of the model.
         largest: of a batch.
     """
 
@@ -33,12 +37,12 @@ class Batcher(Generic[In, Made, Out]):
         self,
         work: Callable[[Sequence[In]], Made],
         finish: Callable[[Made], Awaitable[Sequence[Out | Exception]]],
-        thread: ThreadPoolExecutor,
+        thinker: Thinker,
         largest: int = 32,
     ) -> None:
         self._work = work
         self._finish = finish
-        self._thread = thread
+        self._thinker = thinker
         self._largest = largest
         self._waiting: deque[Taken[In, Out]] = deque()
         self._runner: asyncio.Task[None] | None = None
@@ -53,23 +57,30 @@ class Batcher(Generic[In, Made, Out]):
         return await future
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._waiting:
+            await self._gather()
             # who gave up meanwhile costs nothing
             size = min(self._largest, len(self._waiting))
             gathered = (self._waiting.popleft() for _ in range(size))
             taken = [one for one in gathered if not one[1].done()]
             if not taken:
                 continue
-            requests = [request for request, _ in taken]
             try:
-                made = await loop.run_in_executor(self._thread, self._work, requests)
+                made = await self._thinker.briefly(self._work, [request for request, _ in taken])
             except Exception as error:
                 _give(taken, [error] * len(taken))
                 continue
             finishing = asyncio.create_task(self._hand_out(taken, made))
             self._finishing.add(finishing)
             finishing.add_done_callback(self._finishing.discard)
+
+    async def _gather(self) -> None:
+        """Let the loop read what has come while the model was busy."""
+        calm = 0
+        while calm < CALM and len(self._waiting) < self._largest:
+            before = len(self._waiting)
+            await asyncio.sleep(0)
+            calm = calm + 1 if len(self._waiting) == before else 0
 
     async def _hand_out(self, taken: Sequence[Taken[In, Out]], made: Made) -> None:
         try:

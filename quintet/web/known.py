@@ -52,7 +52,7 @@ def laid_over(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Known:
-    """People by owner; used by one thread.
+    """People by owner; used by one thread at a time.
 
     Args:
         journal: the truth.

@@ -68,7 +68,7 @@ class _Work:
 
 
 class ListMaker:
-    """Makes lists; used by one thread.
+    """Makes lists; used by one thread at a time.
 
     Args:
         holder: of the models.

@@ -6,6 +6,7 @@ Answers may grow: a client ignores fields that it does not know.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -13,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 LONGEST_ID = 512
 MOST_ITEMS = 1000
 MOST_EVENTS = 1000
+UNSEEN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # controls, halves of surrogate pairs
 
 
 def _clean(value: str | int) -> str | int:
@@ -24,7 +26,7 @@ def _clean(value: str | int) -> str | int:
         raise ValueError(f"must hold 1 to {LONGEST_ID} characters")
     if value in (".", ".."):  # as part of a path they lead elsewhere
         raise ValueError("must not be '.' or '..'")
-    if any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value):
+    if UNSEEN.search(value):
         raise ValueError("must not hold control characters or half a surrogate pair")
     return value
 

@@ -1,7 +1,8 @@
 """What the service does, apart from HTTP: models in, models out.
 
-Two threads beside the event loop: one owns the model and all that is known of people, the other
-builds (new bundles, new items). The journal has threads of its own. Nothing blocks the loop.
+Two threads beside the event loop: one for what takes the model long, the other builds (new bundles,
+new items). The journal has a thread of its own. Lists that are quick to make are made and written
+to the disk by the loop itself (:mod:`quintet.web.thinking`); nothing else blocks it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from quintet.web.lists import Ask, ListMaker
 from quintet.web.live import Holder
 from quintet.web.recounting import Recounter
 from quintet.web.telemetry import Log, Metrics
+from quintet.web.thinking import Thinker
 from quintet.web.writing import Made
 
 T = TypeVar("T")
@@ -42,7 +44,7 @@ class Settings:
         backup_keys: file that the keys are copied to with each; not copied when empty.
     """
 
-    batch: int = 32
+    batch: int = 64
     waiting: int = 256
     seed: int | None = None
     recount_seconds: float = 60.0
@@ -86,11 +88,11 @@ class Service:
         self.log = log or Log(None)
         self.known = Known(journal)
         self.lists = ListMaker(holder, self.known, experiments, self.settings.seed)
-        self.ask_thread = ThreadPoolExecutor(1, "quintet-model")
+        self.thinker = Thinker(here=journal.local)
         self.build_thread = ThreadPoolExecutor(1, "quintet-build")
         self.builder = items.Builder(holder, journal)
         self.recounter = Recounter(holder, journal, self.settings.recount_seconds)
-        self.batcher = Batcher(self._make, self._expose, self.ask_thread, self.settings.batch)
+        self.batcher = Batcher(self._make, self._expose, self.thinker, self.settings.batch)
         self.draining = False
         self.swapping = asyncio.Lock()
         self.problems: dict[str, str] = {}
@@ -105,7 +107,7 @@ class Service:
     async def close(self) -> None:
         """Let the threads end their work, then close the journal."""
         self.draining = True
-        await asyncio.to_thread(self.ask_thread.shutdown)
+        await asyncio.to_thread(self.thinker.close)
         await asyncio.to_thread(self.build_thread.shutdown)
         await asyncio.to_thread(self.journal.close)
 
@@ -118,7 +120,7 @@ class Service:
             self.known.follow()
             return work(*arguments)
 
-        return await asyncio.get_running_loop().run_in_executor(self.ask_thread, run)
+        return await self.thinker.aside(run)
 
     async def build(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run on the builder's thread."""
@@ -131,7 +133,7 @@ class Service:
 
     async def _stored(self, stored: Future[list[Appended]]) -> list[Appended]:
         try:
-            done = await asyncio.wrap_future(stored)
+            done = stored.result() if stored.done() else await asyncio.wrap_future(stored)
         except QuintetError as error:
             self.problems["journal"] = type(error).__name__
             raise
@@ -162,7 +164,7 @@ class Service:
     def _submitted(self, exposures: Sequence[Exposure]) -> Future[list[Appended]]:
         stored: Future[list[Appended]] = Future()
         try:
-            return self.journal.submit(exposures) if exposures else stored
+            return self.journal.submit(exposures, at_once=True) if exposures else stored
         except QuintetError as error:
             stored.set_exception(error)
             return stored

@@ -245,7 +245,7 @@ def _exposure(
     request, owner = question.request, question.owner
     user = owner.id if owner.kind == "user" else None
     drawn_from = one.candidates_C
-    return Exposure(
+    return Exposure.of_own(
         request_id=question.request_id,
         timestamp=time.time_ns() // 1000,
         model=question.model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import math
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from quintet.errors import CorruptStoreError, DataError
 from quintet.store import Event, Exposure, ItemUpsert, Owner, ProfileEdit, codec
 from quintet.store.checks import LARGEST_DOCUMENT, LARGEST_WHOLE, LONGEST_ID
+from quintet.store.seal import keyed_hash
 from tests.store.conftest import event, exposure
 
 REFUSED_IDS = [
@@ -189,3 +191,24 @@ def test_bytes_that_are_no_record(body: bytes) -> None:
 def test_an_exposure_of_nothing_is_whole() -> None:
     empty = Exposure(request_id="r", user_id=1, timestamp=0, model="m", items=())
     assert codec.decode("exposure", codec.encode(empty)) == empty
+
+
+def test_an_exposure_of_our_own_is_what_the_constructor_makes() -> None:
+    fields = {
+        "request_id": "r",
+        "timestamp": 5,
+        "model": "m",
+        "user_id": None,
+        "session_id": "s",
+        "items": ("a", 2),
+        "candidates": ("a", 2, "b"),
+    }
+    made = Exposure.of_own(**fields)
+    assert made == Exposure(**fields)
+    assert codec.decode("exposure", codec.encode(made)) == made
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"owner", b"event"]), st.binary(max_size=3000))
+def test_a_keyed_hash_is_the_librarys_hmac(secret: bytes, purpose: bytes, content: bytes) -> None:
+    expected = hmac.digest(secret, purpose + b"\x00" + content, "sha256")
+    assert keyed_hash(secret, purpose, content) == expected[:16]

@@ -6,15 +6,22 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import pytest
 
 from quintet.errors import ConfigError, CorruptStoreError, StoreError
-from quintet.store import Journal, Outcome, Owner, open_store
+from quintet.store import Journal, Outcome, Owner, group_commit, open_store, sqlite
+from quintet.store.records import KINDS
+from quintet.store.sqlite_file import SQLiteFile
 from tests.store.conftest import event, exposure
 
 FILES = ["journal.sqlite", "records.log", "keys/keys.bin", "keys/keys.mirror"]
+#: seconds that the database waits for records: it has all, or none
+SOON, NEVER = 0.0, 1000.0
 RECORDS = [event(n, f"user-{n % 7}") for n in range(200)] + [exposure(n) for n in range(50)]
 
 
@@ -24,6 +31,36 @@ def folder(tmp_path: Path) -> Path:
         for start in range(0, 250, 10):
             journal.append(RECORDS[start : start + 10])
     return tmp_path / "journal"
+
+
+@pytest.fixture(params=[SOON, NEVER], ids=["in the database", "still waiting"])
+def killed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a journal whose process was killed."""
+    monkeypatch.setattr(group_commit, "LATER", request.param)
+    with open_store(tmp_path / "alive") as journal:
+        for start in range(0, 250, 10):
+            journal.append(RECORDS[start : start + 10])
+        if request.param == SOON:
+            wait_for(lambda: not len(journal._pending))
+        else:
+            assert len(journal._pending) == 250
+        shutil.copytree(tmp_path / "alive", tmp_path / "killed")
+    return tmp_path / "killed"
+
+
+def wait_for(done: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def damage(path: Path, left: float | None) -> None:
+    """Leave so much of a file; None takes the file itself."""
+    if left is None:
+        path.unlink()
+    else:
+        os.truncate(path, int(left * path.stat().st_size))
 
 
 def check(journal: Journal) -> None:
@@ -38,16 +75,70 @@ def check(journal: Journal) -> None:
 def test_a_truncated_or_missing_file_is_made_whole(
     folder: Path, name: str, left: float | None
 ) -> None:
-    path = folder / name
-    if left is None:
-        path.unlink()
-    else:
-        os.truncate(path, int(left * path.stat().st_size))
+    damage(folder / name, left)
     with open_store(folder) as journal:
         check(journal)
     with open_store(folder) as journal:
         assert journal.last_offset == 251
         assert journal.verify().problems == ()
+
+
+@pytest.mark.parametrize("name", [*FILES, "journal.sqlite-wal", "pending.log"])
+@pytest.mark.parametrize("left", [0, 0.5, 0.999, None])
+def test_of_a_killed_process_one_file_may_be_damaged_too(
+    killed: Path, name: str, left: float | None
+) -> None:
+    damage(killed / name, left)
+    with open_store(killed) as journal:
+        check(journal)
+
+
+def test_what_the_database_waits_for_is_read_like_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "LATER", NEVER)
+    monkeypatch.setattr(sqlite, "MOST_PENDING", 100)
+    monkeypatch.setattr(sqlite, "FILL", 30)
+    with open_store(tmp_path / "journal") as journal:
+        for start in range(0, 250, 10):
+            journal.append(RECORDS[start : start + 10])
+        assert 0 < len(journal._pending) < 250  # so some stand here and some there
+        assert [entry.record for entry in journal.read(kinds=KINDS)] == RECORDS
+        assert [e.offset for e in journal.read(after=90, limit=20, kinds=["exposure"])] == [
+            *range(201, 221)
+        ]
+        for user in range(7):
+            own = [n + 1 for n in range(200) if n % 7 == user]
+            owner = Owner.user(f"user-{user}")
+            assert [entry.offset for entry in journal.read_owner(owner)] == own
+            assert [entry.offset for entry in journal.read_owner(owner, limit=9)] == own[-9:]
+        again = journal.append(RECORDS)
+        assert [one.offset for one in again] == [*range(1, 251)]
+        assert {one.outcome for one in again} == {Outcome.DUPLICATE}
+        assert journal.erase(Owner.user("user-3")).n_records == 29
+        assert journal.read_owner(Owner.user("user-3")) == []
+        assert journal.verify().readable == 250 - 29 + 1
+
+
+def test_a_database_that_refuses_later_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "LATER", SOON)
+    with open_store(tmp_path / "journal") as journal:
+        insert = SQLiteFile.insert
+        monkeypatch.setattr(SQLiteFile, "insert", refusing)
+        journal.append(RECORDS[:100])
+        wait_for(lambda: journal._failed)
+        assert [entry.record for entry in journal.read(kinds=KINDS)] == RECORDS[:100]
+        with pytest.raises(StoreError, match="database or disk is full"):
+            journal.append(RECORDS[100:])
+        monkeypatch.setattr(SQLiteFile, "insert", insert)
+        journal.append(RECORDS[100:])
+        check(journal)
+
+
+def refusing(*_: object) -> None:
+    raise apsw.FullError("database or disk is full")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -109,7 +200,8 @@ def test_keys_and_second_copy_may_lie_elsewhere(tmp_path: Path) -> None:
     keys, mirror = tmp_path / "a", tmp_path / "b"
     with open_store(tmp_path / "j", keys=str(keys), mirror=str(mirror)) as journal:
         journal.append(RECORDS)
-    assert sorted(path.name for path in (tmp_path / "j").iterdir()) == ["journal.sqlite", "lock"]
+    here = sorted(path.name for path in (tmp_path / "j").iterdir())
+    assert here == ["journal.sqlite", "lock", "pending.log"]
     shutil.rmtree(tmp_path / "j")
     url = f"sqlite:///{tmp_path / 'j'}?keys={keys}&mirror={mirror}"
     with open_store(url) as journal:

@@ -4,31 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
 from quintet.web.batching import Batcher
+from quintet.web.thinking import Thinker
 
 
 async def as_it_is(made):
     return made
 
 
-def run(ask):
-    with ThreadPoolExecutor(1) as thread:
-        return asyncio.run(ask(thread))
+@pytest.fixture(params=["on a thread", "on the loop's"])
+def run(request):
+    def ran(ask):
+        with closing(Thinker(here=request.param != "on a thread")) as thinker:
+
+            async def known_to_be_quick():
+                for _ in range(60):
+                    await thinker.briefly(int)
+                return await ask(thinker)
+
+            return asyncio.run(known_to_be_quick())
+
+    return ran
 
 
-def test_who_waits_while_the_model_is_busy_goes_together() -> None:
+def test_who_waits_while_the_model_is_busy_goes_together(run) -> None:
     sizes = []
 
     def work(requests):
         sizes.append(len(requests))
         return [2 * one for one in requests]
 
-    async def ask(thread):
-        batcher = Batcher(work, as_it_is, thread, largest=8)
+    async def ask(thinker):
+        batcher = Batcher(work, as_it_is, thinker, largest=8)
         return await asyncio.gather(*(batcher.ask(n) for n in range(20)))
 
     assert run(ask) == [2 * n for n in range(20)]
@@ -37,7 +48,7 @@ def test_who_waits_while_the_model_is_busy_goes_together() -> None:
     assert len(sizes) < 20
 
 
-def test_an_error_is_its_own_requests_or_the_whole_batchs() -> None:
+def test_an_error_is_its_own_requests_or_the_whole_batchs(run) -> None:
     def work(requests):
         if "worst" in requests:
             raise RuntimeError("all")
@@ -48,8 +59,8 @@ def test_an_error_is_its_own_requests_or_the_whole_batchs() -> None:
             raise OSError("disk")
         return made
 
-    async def ask(thread):
-        batcher = Batcher(work, broken, thread)
+    async def ask(thinker):
+        batcher = Batcher(work, broken, thinker)
         return [
             await asyncio.gather(*map(batcher.ask, names), return_exceptions=True)
             for names in (["a", "bad"], ["b", "worst"], ["c", "unsaved"])
@@ -62,7 +73,7 @@ def test_an_error_is_its_own_requests_or_the_whole_batchs() -> None:
     assert all(isinstance(one, OSError) for one in third)
 
 
-def test_the_next_batch_is_computed_while_the_one_before_is_written() -> None:
+def test_the_next_batch_is_computed_while_the_one_before_is_written(run) -> None:
     written, second = asyncio.Event(), threading.Event()
 
     def work(requests):
@@ -75,8 +86,8 @@ def test_the_next_batch_is_computed_while_the_one_before_is_written() -> None:
             await written.wait()
         return made
 
-    async def ask(thread):
-        batcher = Batcher(work, write, thread)
+    async def ask(thinker):
+        batcher = Batcher(work, write, thinker)
         first = asyncio.create_task(batcher.ask("first"))
         await asyncio.sleep(0.05)
         assert await batcher.ask("second") == "second"
@@ -88,15 +99,15 @@ def test_the_next_batch_is_computed_while_the_one_before_is_written() -> None:
     assert run(ask) == "first"
 
 
-def test_who_gives_up_costs_nothing() -> None:
-    async def ask(thread):
+def test_who_gives_up_costs_nothing(run) -> None:
+    async def ask(thinker):
         seen = []
 
         def work(requests):
             seen.extend(requests)
             return requests
 
-        batcher = Batcher(work, as_it_is, thread)
+        batcher = Batcher(work, as_it_is, thinker)
         gone = asyncio.create_task(batcher.ask("gone"))
         stays = asyncio.create_task(batcher.ask("stays"))
         await asyncio.sleep(0)

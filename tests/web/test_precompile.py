@@ -20,7 +20,7 @@ from quintet.web import precompile
 from quintet.web.live import load_live
 
 def signatures():
-    loops = (steps._walk, entries._add, entries._at, top._select)
+    loops = (steps._walked, entries._add, entries._at, top._select)
     return [loop.n_signatures for loop in loops]
 
 told = [signatures()]
