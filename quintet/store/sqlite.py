@@ -41,7 +41,7 @@ except ImportError:
 
 TAIL = 8192
 #: rows that the database gets with one commit, about; and that may wait for it
-FILL, MOST_PENDING = 512, 4096
+FILL, MOST_PENDING = 256, 4096
 #: nobody follows these as they come, and there are many of them
 UNFOLLOWED = frozenset({Exposure.kind})
 Result = TypeVar("Result")
