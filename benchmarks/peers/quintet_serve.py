@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.peers.quintet_serve FOLDER``
 
-Loading is told apart; the loops are compiled with it, as a service does before it answers. The first
-pass is told as well as the median of the passes after it.
+Loading is told apart; the loops are compiled with it, as a service does before it answers. The
+first pass is told as well as the median of the passes after it.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ QUICK = 0.003
 #: groups that the shortest is taken of: the clock also counts the turns of other threads
 LATELY = 8
 #: seconds from a group to what may be done after it
-LATER = 0.05
+LATER = 0.1
 
 
 @dataclass(slots=True)

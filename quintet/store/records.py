@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 from quintet.errors import DataError
@@ -370,6 +371,7 @@ KINDS: dict[str, type[Record]] = {
 }
 
 
+@lru_cache(maxsize=32_768)
 def _owner(user_id: Id | None, session_id: str | None) -> Owner:
     if user_id is not None:
         return Owner("user", user_id)

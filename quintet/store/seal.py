@@ -150,6 +150,7 @@ def record_hash(secret: bytes, record: Record) -> bytes:
     return keyed_hash(secret, record.kind.encode(), record.record_id.encode())
 
 
+@lru_cache(maxsize=32_768)
 def owner_hash(secret: bytes, owner: Owner) -> bytes:
     """What stands for an owner: tells nothing without the secret."""
     return keyed_hash(secret, b"owner", owner.text.encode())

@@ -122,9 +122,7 @@ class SealedJournal(Journal):
         new = self._seal(fresh, self.last_offset + 1) if fresh else []
         if new:
             self._write(new)
-            self._remember(
-                [Entry(row.offset, r) for row, (r, _) in zip(new, fresh.values(), strict=True)]
-            )
+            self._remember(new[0].offset, [record for record, _ in fresh.values()])
         placed = {row.id: row for row in new}
         answers = []
         for identity, (_, body) in zip(ids, records, strict=True):
@@ -155,8 +153,8 @@ class SealedJournal(Journal):
             rows.append(seal.seal(record.kind, identity, body, digest, key, place))
         return rows
 
-    def _remember(self, entries: list[Entry]) -> None:
-        """A store that has the only writer may keep its newest entries at hand."""
+    def _remember(self, first: int, records: Sequence[Record]) -> None:
+        """A store that has the only writer may keep the newest, from offset ``first``, at hand."""
 
     def _settle(self) -> None:
         """Do what could wait until records were acknowledged."""

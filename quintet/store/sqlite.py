@@ -28,7 +28,7 @@ from quintet.store.disk import FolderLock
 from quintet.store.frame_log import PAGE, FrameLog, measure, pages
 from quintet.store.key_file import KeyFile
 from quintet.store.pending import Pending, behind
-from quintet.store.records import KINDS, Exposure
+from quintet.store.records import KINDS, Exposure, Record
 from quintet.store.seal import NOBODY, Sealed
 from quintet.store.sealed_journal import RacedError, SealedJournal, check_kinds
 
@@ -41,7 +41,7 @@ except ImportError:
 
 TAIL = 8192
 #: rows that the database gets with one commit, about; and that may wait for it
-FILL, MOST_PENDING = 256, 4096
+FILL, MOST_PENDING = 512, 4096
 #: nobody follows these as they come, and there are many of them
 UNFOLLOWED = frozenset({Exposure.kind})
 Result = TypeVar("Result")
@@ -260,17 +260,17 @@ class SQLiteJournal(SealedJournal):
 
     # ------------------------------------------------------------------ the newest entries
 
-    def _remember(self, entries: list[Entry]) -> None:
+    def _remember(self, first: int, records: Sequence[Record]) -> None:
         with self._tail_lock:
-            if self._tail_until + 1 != entries[0].offset:
+            if self._tail_until + 1 != first:
                 self._tail.clear()
-                self._tail_after = entries[0].offset - 1
-            for entry in entries:
-                if entry.record.kind not in UNFOLLOWED:
+                self._tail_after = first - 1
+            for offset, record in enumerate(records, first):
+                if record.kind not in UNFOLLOWED:
                     if len(self._tail) == TAIL:
                         self._tail_after = self._tail[0].offset
-                    self._tail.append(entry)
-            self._tail_until = entries[-1].offset
+                    self._tail.append(Entry(offset, record))
+            self._tail_until = first + len(records) - 1
 
     def read(
         self, after: int = 0, limit: int | None = None, kinds: Collection[str] | None = None

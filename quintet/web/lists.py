@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,16 +44,14 @@ DEEPEST = 200
 TINY = float(np.finfo(np.float64).tiny)
 
 
-@dataclass(frozen=True)
-class Ask:
+class Ask(NamedTuple):
     """One question for a list."""
 
     request: RecommendIn
     request_id: str
 
 
-@dataclass(frozen=True)
-class _Work:
+class _Work(NamedTuple):
     """A question on its way to an answer."""
 
     ask: Ask

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,8 +33,7 @@ LEAST_ALLOWED = 0.95
 STEPS = "steps"
 
 
-@dataclass(frozen=True)
-class Wish:
+class Wish(NamedTuple):
     """What one person's list must keep to.
 
     Attributes:

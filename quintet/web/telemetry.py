@@ -50,11 +50,12 @@ class Local:
         self._lock = threading.Lock()
         self._counts, self._sum = [0] * len(self._bounds), 0.0
 
-    def observe(self, value: float) -> None:
-        """Count one."""
+    def observe(self, *values: float) -> None:
+        """Count some."""
         with self._lock:
-            self._counts[bisect_left(self._bounds, value)] += 1
-            self._sum += value
+            for value in values:
+                self._counts[bisect_left(self._bounds, value)] += 1
+                self._sum += value
 
     def flush(self) -> None:
         """Hand on what was counted."""
@@ -122,10 +123,9 @@ class Metrics:
         """Take down what some lists were like."""
         for basis, count in Counted(one.basis for one in made).items():
             self.basis.labels(basis).inc(count)
-        for one in made:
-            self.length.observe(one.length)
-            self.score.observe(one.top)
-            self.popularity.observe(one.popularity)
+        self.length.observe(*(one.length for one in made))
+        self.score.observe(*(one.top for one in made))
+        self.popularity.observe(*(one.popularity for one in made))
 
     def flush(self) -> None:
         """Hand on what was counted since; called by the thread that answers."""

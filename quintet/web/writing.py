@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import count, repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -60,15 +59,14 @@ class Answer(msgspec.Struct, gc=False):
     policy: str
     propensity_note: str | None
     arms: Mapping[str, str]
-    moves: list[dict[str, Any]]
+    moves: Sequence[dict[str, Any]]
     items: list[Shown]
 
 
 Reasons = list[list[Reason]]
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(NamedTuple):
     """What an answer repeats of its question, and what it rests on.
 
     Attributes:
@@ -96,8 +94,7 @@ class Question:
     unrepeatable: bool = False
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(NamedTuple):
     """What one list shows, best first.
 
     Attributes:
@@ -116,11 +113,10 @@ class Chosen:
     propensities_P: Values | None = None
     candidates_C: Ints | None = None
     strategies: Sequence[str] = ()
-    moves: list[dict[str, Any]] = field(default_factory=list)
+    moves: Sequence[dict[str, Any]] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(NamedTuple):
     """A list that is ready once its exposure is on disk.
 
     Attributes:

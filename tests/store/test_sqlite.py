@@ -255,10 +255,10 @@ def test_what_is_stored_is_read_before_the_writer_remembers_it(tmp_path, monkeyp
         journal.append([event(0, "first")])
         seen, remember = [], journal._remember
 
-        def look_first(entries) -> None:
+        def look_first(first, records) -> None:
             assert journal.last_offset == 2
             seen.extend(entry.offset for entry in journal.read(after=1, kinds=["event"]))
-            remember(entries)
+            remember(first, records)
 
         monkeypatch.setattr(journal, "_remember", look_first)
         journal.append([event(1, "second")])
