@@ -26,8 +26,9 @@ Encoded = tuple[Record, bytes]
 QUICK = 0.003
 #: groups that the shortest is taken of: the clock also counts the turns of other threads
 LATELY = 8
-#: seconds from a group to what may be done after it
-LATER = 0.1
+#: groups after which what can wait is done, and the seconds that it waits for so many: groups grow
+#: with the load, and so does what is done in one go
+MANY, LATER = 8, 0.1
 
 
 @dataclass(slots=True)
@@ -53,7 +54,7 @@ class Writer:
         commit: writes the batches of a group durably and returns the answers of each.
         capacity: records that may wait.
         group: records written at once, at most (a batch is never parted).
-        later: what is to be done some time after a group, without anybody's waiting for it.
+        later: what is to be done some time after groups, without anybody's waiting for it.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Writer:
         self._commit, self._later = commit, later
         self._capacity, self._group = capacity, group
         self._took: deque[float] = deque(maxlen=LATELY)
-        self._owes = False
+        self._owed = 0
         self._turn = threading.Lock()
         self._waiting: deque[Batch | Task] = deque()
         self._n_waiting = 0
@@ -147,8 +148,8 @@ class Writer:
             while not self._waiting:
                 if self._closed:
                     return None
-                if not self._wake.wait(LATER if self._owes else None):
-                    self._owes = False
+                if self._owed >= MANY or not self._wake.wait(LATER if self._owed else None):
+                    self._owed = 0
                     return []
             first = self._waiting.popleft()
             if isinstance(first, Task):
@@ -178,9 +179,9 @@ class Writer:
             for batch, answer in zip(live, answers, strict=True):
                 batch.future.set_result(answer)
         self._took.append(time.perf_counter() - started)
-        if not self._owes:
-            with self._wake:
-                self._owes = True
+        with self._wake:
+            self._owed += 1
+            if self._owed in (1, MANY):
                 self._wake.notify()
 
 

@@ -7,8 +7,9 @@ import threading
 import pytest
 
 from quintet.errors import StoreError
+from quintet.store import group_commit
 from quintet.store.base import Appended, Outcome
-from quintet.store.group_commit import LATELY, Writer
+from quintet.store.group_commit import LATELY, MANY, Writer
 from tests.store.conftest import event
 
 RECORDS = [(event(1), b"{}")]
@@ -28,8 +29,8 @@ class Disk:
         return [[Appended(1, Outcome.NEW) for _ in batch.records] for batch in batches]
 
 
-def quick_writer(disk: Disk, **more: object) -> Writer:
-    writer = Writer(disk.commit, 100, 100, **more)
+def quick_writer(disk: Disk) -> Writer:
+    writer = Writer(disk.commit, 100, 100)
     for _ in range(LATELY):
         writer.submit(RECORDS).result()
     assert set(disk.threads) == {"quintet-journal"}
@@ -70,12 +71,18 @@ def test_nobody_writes_at_once_before_the_disk_is_known_or_beside_the_writer() -
     writer.close()
 
 
-def test_what_can_wait_is_done_some_time_after_a_group() -> None:
+@pytest.mark.parametrize(
+    ("limit", "groups"), [("LATER", 1), ("MANY", MANY)], ids=["some time", "some groups"]
+)
+def test_what_can_wait_is_done_later(
+    monkeypatch: pytest.MonkeyPatch, limit: str, groups: int
+) -> None:
+    other = {"LATER": "MANY", "MANY": "LATER"}[limit]
+    monkeypatch.setattr(group_commit, other, 1000)
     done = threading.Event()
-    disk = Disk()
-    writer = quick_writer(disk, later=done.set)
-    done.wait(5)
-    done.clear()
-    writer.submit(RECORDS, at_once=True)
+    writer = Writer(Disk().commit, 100, 100, later=done.set)
+    for _ in range(groups):
+        assert not done.is_set()
+        writer.submit(RECORDS).result()
     assert done.wait(5)
     writer.close()

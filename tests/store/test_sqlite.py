@@ -20,8 +20,8 @@ from quintet.store.sqlite_file import SQLiteFile
 from tests.store.conftest import event, exposure
 
 FILES = ["journal.sqlite", "records.log", "keys/keys.bin", "keys/keys.mirror"]
-#: seconds that the database waits for records: it has all, or none
-SOON, NEVER = 0.0, 1000.0
+#: seconds, or groups, that the database waits for: it has all, or none
+SOON, NEVER = 0, 1000
 RECORDS = [event(n, f"user-{n % 7}") for n in range(200)] + [exposure(n) for n in range(50)]
 
 
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture(params=[SOON, NEVER], ids=["in the database", "still waiting"])
 def killed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a journal whose process was killed."""
-    monkeypatch.setattr(group_commit, "LATER", request.param)
+    wait_so_long(monkeypatch, request.param)
     with open_store(tmp_path / "alive") as journal:
         for start in range(0, 250, 10):
             journal.append(RECORDS[start : start + 10])
@@ -46,6 +46,11 @@ def killed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
             assert len(journal._pending) == 250
         shutil.copytree(tmp_path / "alive", tmp_path / "killed")
     return tmp_path / "killed"
+
+
+def wait_so_long(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    monkeypatch.setattr(group_commit, "LATER", limit)
+    monkeypatch.setattr(group_commit, "MANY", max(limit, 1))
 
 
 def wait_for(done: Callable[[], bool]) -> None:
@@ -96,7 +101,7 @@ def test_of_a_killed_process_one_file_may_be_damaged_too(
 def test_what_the_database_waits_for_is_read_like_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "LATER", NEVER)
+    wait_so_long(monkeypatch, NEVER)
     monkeypatch.setattr(sqlite, "MOST_PENDING", 100)
     monkeypatch.setattr(sqlite, "FILL", 30)
     with open_store(tmp_path / "journal") as journal:
@@ -123,7 +128,7 @@ def test_what_the_database_waits_for_is_read_like_the_rest(
 def test_a_database_that_refuses_later_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "LATER", SOON)
+    wait_so_long(monkeypatch, SOON)
     with open_store(tmp_path / "journal") as journal:
         insert = SQLiteFile.insert
         monkeypatch.setattr(SQLiteFile, "insert", refusing)
