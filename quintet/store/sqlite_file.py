@@ -135,7 +135,10 @@ class SQLiteFile:
         return int(self._writer.execute("SELECT max(offset) FROM records").get or 0)
 
     def insert(self, rows: Sequence[Sealed], mark: tuple[int, int]) -> None:
-        """All rows and the log's mark; a crash of this process takes none of it back."""
+        """All rows, one offset after the other, and the log's mark.
+
+        A crash of this process takes none of it back.
+        """
         frames = [row.frame() for row in rows]
         starts = accumulate(map(len, frames), initial=1)
         codes = (0 if row.erased else row.code for row in rows)
