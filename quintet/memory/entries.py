@@ -3,11 +3,12 @@
 A sparse matrix of a library checks and orders itself at every step, which for a few histories takes
 longer than all the arithmetic.
 
-Shapes: B histories, I items, N entries, S buckets of items, P places of a list.
+Shapes: B histories, I items, M memories, N entries, S buckets of items, P places of a list.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,6 +44,18 @@ class Entries:
         item_N = matrix.indices.astype(np.int32, copy=False)
         return cls(matrix.indptr.astype(np.int64), item_N, value_N, matrix.shape[1])
 
+    @classmethod
+    def stacked(cls, parts: Sequence[Entries], n_items: int) -> Entries:
+        """[M * B, I] the rows of M matrices, one matrix below the other."""
+        ends = np.cumsum([0, *(len(part) for part in parts)])
+        offsets = [part.offsets_B[1:] + end for part, end in zip(parts, ends, strict=False)]
+        return cls(
+            np.concatenate([ends[:1], *offsets]),
+            np.concatenate([np.zeros(0, np.int32), *(part.item_N for part in parts)]),
+            np.concatenate([np.zeros(0, np.float32), *(part.value_N for part in parts)]),
+            n_items,
+        )
+
     @property
     def n_rows(self) -> int:
         """B."""
@@ -55,9 +68,14 @@ class Entries:
         """[N] the row of each entry."""
         return np.repeat(np.arange(self.n_rows), np.diff(self.offsets_B))
 
-    def cells(self) -> Ints:
-        """[N] the cell of each entry, ``row * I + item``."""
-        return self.rows() * self.n_items + self.item_N
+    def cells(self, n_rows: int | None = None) -> Ints:
+        """[N] the cell of each entry, ``row * I + item``.
+
+        Args:
+            n_rows: B of the matrices that were :meth:`stacked`, for the cells of their sum.
+        """
+        row_N = self.rows() if n_rows is None else self.rows() % n_rows
+        return row_N * self.n_items + self.item_N
 
     def toarray(self) -> Floats:
         """[B, I] with its zeros."""
@@ -65,24 +83,25 @@ class Entries:
         dense[self.rows(), self.item_N] = self.value_N
         return dense
 
-    def add_to(self, score_BI: Floats, weight_BS: Floats, bucket_I: NDArray[np.integer]) -> None:
+    def add_to(self, score_BI: Floats, weight_RS: Floats, bucket_I: NDArray[np.integer]) -> None:
         """Add the entries to scores, in place, each times its row's weight for its item's bucket.
 
         Args:
-            score_BI: [B, I], in C order.
-            weight_BS: [B, S] of each row for each of S buckets.
+            score_BI: [B, I], in C order; where the rows are those of several matrices of B rows
+                (:meth:`stacked`), all are added.
+            weight_RS: [R, S] of each row for each of S buckets.
             bucket_I: [I] of each item.
         """
         if can_compile():
-            _add(score_BI, self.offsets_B, self.item_N, self.value_N, weight_BS, bucket_I)
+            _add(score_BI, self.offsets_B, self.item_N, self.value_N, weight_RS, bucket_I)
         else:
-            flat = score_BI.reshape(-1)
-            flat[self.cells()] += self.weighted(weight_BS, bucket_I)
+            cells = self.cells(len(score_BI))
+            np.add.at(score_BI.reshape(-1), cells, self.weighted(weight_RS, bucket_I))
 
-    def weighted(self, weight_BS: Floats, bucket_I: NDArray[np.integer]) -> Floats:
+    def weighted(self, weight_RS: Floats, bucket_I: NDArray[np.integer]) -> Floats:
         """[N] what :meth:`add_to` adds for each entry."""
-        slot_N = self.rows() * weight_BS.shape[1] + bucket_I[self.item_N]
-        added_N: Floats = self.value_N * weight_BS.reshape(-1)[slot_N]
+        slot_N = self.rows() * weight_RS.shape[1] + bucket_I[self.item_N]
+        added_N: Floats = self.value_N * weight_RS.reshape(-1)[slot_N]
         return added_N
 
     def at(self, items_BP: Ints, bucket_I: NDArray[np.integer], n_buckets: int) -> At:
@@ -144,12 +163,13 @@ def summed_entries(key_N: Ints, value_N: Floats, shape: tuple[int, int]) -> Entr
 
 @Compiled
 def _add(  # type: ignore[no-untyped-def]
-    score_BI, offsets_B, item_N, value_N, weight_BS, bucket_I
+    score_BI, offsets_R, item_N, value_N, weight_RS, bucket_I
 ):
-    for row in range(len(offsets_B) - 1):
-        for entry in range(offsets_B[row], offsets_B[row + 1]):
+    for row in range(len(offsets_R) - 1):
+        score_I, weight_S = score_BI[row % len(score_BI)], weight_RS[row]
+        for entry in range(offsets_R[row], offsets_R[row + 1]):
             item = item_N[entry]
-            score_BI[row, item] += value_N[entry] * weight_BS[row, bucket_I[item]]
+            score_I[item] += value_N[entry] * weight_S[bucket_I[item]]
 
 
 @Compiled

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quintet.compiled import Compiled, can_compile
 from quintet.data.batch import collate, gap_buckets, newest_windows
 from quintet.data.interactions import Floats, Interactions, Ints, Mask, Request, rows_of
 from quintet.data.states import Moments
@@ -105,13 +106,26 @@ class EvidenceBuilder:
         self.count_I = count_I
         with torch.no_grad():
             self.tables: ItemTables = model.item_tables(item_inputs)
-            self.towers = self._standardised_towers()
-            self.linear = self._linear_sides()
+            towers = self._standardised_towers()
+            self.towers = tuple(towers)
+            linear = self._linear_sides(towers)
         log_count = np.log1p(count_I)
         warm = count_I > 0
         known = log_count[warm] if warm.any() else np.zeros(1)
         mean, scale = known.mean(), max(float(known.std()), 1e-6)
         self.popularity_I = np.where(warm, (log_count - mean) / scale, 0).astype(np.float32)
+        sides = {name: side.item_IX for name, side in linear.items()}
+        if "popularity" in self.names:
+            sides["popularity"] = torch.from_numpy(self.popularity_I).to(self.device)[:, None]
+        #: [I, X] the item sides of all inner products one beside the other, and each by name
+        self.joined_IX = torch.cat(
+            [torch.zeros(len(count_I), 0).to(self.device), *sides.values()], 1
+        )
+        parts = self.joined_IX.split_with_sizes([side.shape[1] for side in sides.values()], dim=1)
+        self.item_sides = dict(zip(sides, parts, strict=True))
+        self.linear = {
+            name: replace(side, item_IX=self.item_sides[name]) for name, side in linear.items()
+        }
 
     def _standardised_towers(self) -> dict[str, Standardised]:
         stand_in = self.tables.stand_in
@@ -131,9 +145,9 @@ class EvidenceBuilder:
             )
         return towers
 
-    def _linear_sides(self) -> dict[str, Standardised]:
+    def _linear_sides(self, towers: Mapping[str, Standardised]) -> dict[str, Standardised]:
         """The item side of every kind of evidence that is an inner product, but popularity."""
-        sides = dict(self.towers)
+        sides = dict(towers)
         for name, memory in self.memories.items():
             vectors = memory.item_vectors()
             if vectors is not None:
@@ -306,14 +320,31 @@ def compressed(score_BI: Floats) -> Floats:
 
 def compressed_entries(scores: Entries) -> Entries:
     """As :func:`compressed`, of what is not 0."""
-    if not len(scores):
-        return scores
-    positive = np.maximum(scores.value_N, 0)
-    count_B = np.diff(scores.offsets_B)
+    relative = _relative if can_compile() else _relative_by_arrays
+    percent_N = relative(scores.offsets_B, scores.value_N)
+    value_N = np.log1p(percent_N, out=percent_N) * np.float32(1 / np.log(101))
+    return Entries(scores.offsets_B, scores.item_N, value_N, scores.n_items)
+
+
+def _relative_by_arrays(offsets_B: Ints, value_N: Floats) -> Floats:
+    """[N] what is above 0 as ``100 x / max`` of its row, the rest as 0."""
+    percent_N = np.maximum(value_N, 0)
+    count_B = np.diff(offsets_B)
     told_B = count_B > 0
-    scale_B = np.zeros(scores.n_rows, np.float32)
-    largest = np.maximum(np.maximum.reduceat(positive, scores.offsets_B[:-1][told_B]), 1e-12)
-    scale_B[told_B] = np.float32(100) / largest
-    positive *= np.repeat(scale_B, count_B)
-    value_N = np.log1p(positive, out=positive) * np.float32(1 / np.log(101))
-    return replace(scores, value_N=value_N)
+    largest = np.maximum.reduceat(percent_N, offsets_B[:-1][told_B]) if told_B.any() else percent_N
+    scale = np.float32(100) / np.maximum(largest, np.float32(1e-12))
+    percent_N *= np.repeat(scale, count_B[told_B])
+    return percent_N
+
+
+@Compiled
+def _relative(offsets_B, value_N):  # type: ignore[no-untyped-def]
+    percent_N = np.empty(len(value_N), np.float32)
+    for row in range(len(offsets_B) - 1):
+        largest = np.float32(1e-12)
+        for entry in range(offsets_B[row], offsets_B[row + 1]):
+            largest = max(largest, value_N[entry])
+        scale = np.float32(100) / largest
+        for entry in range(offsets_B[row], offsets_B[row + 1]):
+            percent_N[entry] = max(value_N[entry], np.float32(0)) * scale
+    return percent_N

@@ -43,11 +43,13 @@ class Recalled:
     """What memories that are no inner products recall for B histories, on the gates' scale.
 
     Attributes:
-        entries: by name, of those that recall few items.
+        names: of those M that recall few items.
+        entries: [M * B, I] what they recall, one memory below the other.
         dense: [B, I] evidence of the others, by name.
     """
 
-    entries: Mapping[str, Entries]
+    names: tuple[str, ...]
+    entries: Entries
     dense: Mapping[str, Floats]
 
 
@@ -69,10 +71,7 @@ class FusedScores:
         self.new_I = bucket_I == 0 if has_new else torch.zeros_like(bucket_I, dtype=torch.bool)
         self.new_K = fusion.new_K if fusion.new_K is not None else fusion.strength_K.detach()
         self.scale_IK[self.new_I] = 0.0
-        self.sides_of = {name: side.item_IX for name, side in evidence.linear.items()}
-        if "popularity" in self.place:
-            popularity_I = torch.from_numpy(evidence.popularity_I).to(evidence.device)
-            self.sides_of["popularity"] = popularity_I[:, None]
+        self.sides_of = evidence.item_sides
         counts = (fusion.strength_K != 0).tolist()
         counts_for_new = ((self.new_K != 0) & self.new_I.any()).tolist()
         self.gated = [name for name in self.sides_of if counts[self.place[name]]]
@@ -100,11 +99,11 @@ class FusedScores:
         )
         self.new_N = torch.nonzero(new_I)[:, 0]
         self.bucket_I = bucket_I.cpu().numpy().astype(np.int8)
-        #: [S, K] weights by bucket: what the gates scale, and what they do not touch
-        self.scale_SK = fusion.bucket_SK.detach().cpu().numpy().copy()
-        self.fixed_SK = np.zeros_like(self.scale_SK)
+        #: [K, S] weights by bucket: what the gates scale, and what they do not touch
+        self.scale_KS = fusion.bucket_SK.detach().cpu().numpy().T.copy()
+        self.fixed_KS = np.zeros_like(self.scale_KS)
         if has_new:
-            self.scale_SK[0], self.fixed_SK[0] = 0.0, self.new_K.cpu().numpy()
+            self.scale_KS[:, 0], self.fixed_KS[:, 0] = 0.0, self.new_K.cpu().numpy()
 
     def _side_by_side(self, blocks: Sequence[Tensor], rows: int) -> Tensor:
         """[rows, X] item sides one beside the other."""
@@ -152,17 +151,20 @@ class FusedScores:
             score_BI.index_copy_(1, self.new_N, sides.plain_BX @ self.new_item_NX.T)
         scores: Floats = score_BI.cpu().numpy()
         weight_BK = sides.weight_BK.cpu().numpy()
-        for name, found in recalled.entries.items():
-            found.add_to(scores, self.bucket_weights(name, weight_BK), self.bucket_I)
+        weight_RS = self.bucket_weights(recalled.names, weight_BK)
+        recalled.entries.add_to(scores, weight_RS, self.bucket_I)
         for name, found_BI in recalled.dense.items():
-            scores += found_BI * self.bucket_weights(name, weight_BK)[:, self.bucket_I]
+            scores += found_BI * self.bucket_weights([name], weight_BK)[:, self.bucket_I]
         return scores
 
-    def bucket_weights(self, name: str, weight_BK: Floats) -> Floats:
-        """[B, S] the weight of one kind of evidence for the items of each bucket, given gates."""
-        k = self.place[name]
-        weight_BS: Floats = weight_BK[:, k, None] * self.scale_SK[:, k] + self.fixed_SK[:, k]
-        return weight_BS
+    def bucket_weights(self, names: Sequence[str], weight_BK: Floats) -> Floats:
+        """[M * B, S] the weights of M kinds of evidence for the items of each bucket, given gates.
+
+        Rows are one kind below the other.
+        """
+        weight_KBS = weight_BK.T[:, :, None] * self.scale_KS[:, None] + self.fixed_KS[:, None]
+        weight_MBS: Floats = weight_KBS[[self.place[name] for name in names]]
+        return weight_MBS.reshape(-1, weight_MBS.shape[2])
 
     def catalogue(self) -> Floats:
         """[I, X] the item's side of all inner products, whose partner is :meth:`history_side`."""
@@ -194,4 +196,5 @@ class FusedScores:
                 dense[name] = self.evidence.recalled(memory, histories)
             else:
                 found[name] = scores
-        return Recalled({name: compressed_entries(one) for name, one in found.items()}, dense)
+        entries = Entries.stacked(list(found.values()), histories.n_items)
+        return Recalled(tuple(found), compressed_entries(entries), dense)

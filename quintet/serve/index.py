@@ -159,30 +159,28 @@ class Retriever:
         fused, n_items = self.fused, len(self.tie_I)
         sides = fused.sides(histories) if sides is None else sides
         recalled = fused.recall(histories) if recalled is None else recalled
-        cells = {name: found.cells() for name, found in recalled.entries.items()}
+        cells = recalled.entries.cells(histories.n_users)
         query_BX = fused.history_side(sides)
         longest = int(histories.lengths.max(initial=0)) if mask_history else 0
-        key = self._pairs(query_BX, list(cells.values()), min(2 * k + longest, n_items))
+        key = self._pairs(query_BX, cells, min(2 * k + longest, n_items))
         row, item = np.divmod(key, n_items)
         score = np.einsum("nx,nx->n", query_BX[row], self.item_IX[item])
-        weight_BK = sides.weight_BK.cpu().numpy()
-        for name, found in recalled.entries.items():
-            weight_BS = fused.bucket_weights(name, weight_BK)
-            added_N = found.weighted(weight_BS, fused.bucket_I)
-            score[np.searchsorted(key, cells[name])] += added_N
+        weight_RS = fused.bucket_weights(recalled.names, sides.weight_BK.cpu().numpy())
+        added_N = recalled.entries.weighted(weight_RS, fused.bucket_I)
+        np.add.at(score, np.searchsorted(key, cells), added_N)
         kept = np.ones(len(key), np.bool_) if allowed_I is None else allowed_I[item]
         if mask_history:
             kept &= ~np.isin(key, histories.group() * n_items + histories.item)
         return best_of(row[kept], item[kept], score[kept], histories.n_users, k, self.tie_I)
 
-    def _pairs(self, query_BX: Floats, recalled: list[Ints], depth: int) -> Ints:
+    def _pairs(self, query_BX: Floats, recalled: Ints, depth: int) -> Ints:
         """[N] candidates as ``history * I + item``, in order, none twice."""
         n_items = len(self.tie_I)
         # coordinates of new items come last, and were not there before the first of them
         found = self.file.search(query_BX[:, : self.file.item_IX.shape[1]], depth)
         first_B1 = np.arange(len(found))[:, None] * n_items
         keys = [(first_B1 + found)[found >= 0], (first_B1 + self.always).ravel()]
-        return np.unique(np.concatenate([*keys, *recalled]))
+        return np.unique(np.concatenate([*keys, recalled]))
 
 
 def _sparse(scorer: Scorer, sample: Interactions) -> bool:

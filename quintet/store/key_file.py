@@ -51,11 +51,16 @@ class KeyFile(KeyStore):
         self._by_token: dict[bytes, int] = {}
         self._shredded: dict[bytes, int] = {}
         self._used: dict[int, Key] = {}
+        self._handles: list[int] = []
         try:
-            self._handles = [disk.open_file(path) for path in self._paths]
+            for path in self._paths:
+                self._handles.append(disk.open_file(path))
             self._load()
-        except OSError as error:
-            raise StoreError(f"keys at {paths[0]}: {error.strerror}") from None
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise StoreError(f"keys at {paths[0]}: {error.strerror}") from None
+            raise
 
     @property
     def fresh(self) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -87,16 +87,18 @@ class SQLiteJournal(SealedJournal):
         except OSError as error:
             raise StoreError(f"{self.folder}: {error.strerror}") from None
         keys = Path(settings.keys or self.folder / "keys")
-        try:
-            self._pending = Pending(self.folder / "pending.log")
-            held = KeyFile([keys / "keys.bin", keys / "keys.mirror"])
-            self._open_files(held)
-            super().__init__(held, settings)
-        except BaseException as error:
-            self._lock.release()
-            if isinstance(error, OSError):
+        with ExitStack() as opened:
+            opened.callback(self._lock.release)
+            try:
+                self._pending = Pending(self.folder / "pending.log")
+                opened.callback(self._pending.close)
+                held = KeyFile([keys / "keys.bin", keys / "keys.mirror"])
+                opened.callback(held.close)
+                self._open_files(held)
+            except OSError as error:
                 raise StoreError(f"{self.folder}: {error.strerror}") from None
-            raise
+            super().__init__(held, settings)
+            opened.pop_all()  # all went well: it stays open
 
     @classmethod
     def open(cls, folder: Path, values: Mapping[str, Any]) -> Self:
@@ -116,19 +118,24 @@ class SQLiteJournal(SealedJournal):
 
     def _open_files(self, keys: KeyFile) -> None:
         """Open both copies and make each whole from the other."""
-        try:
-            file, salvaged = self._open_database()
-            log = FrameLog(self._mirror)
-            file.check_keys(keys.pepper)
-            log.trust(*file.log_mark())
-            last = file.last_offset()
-            for page in pages(row for row in log.scan() if row.offset > last):
-                file.insert(_readable(page, keys), (log.size, log.last_offset))
-            self._take_in(file, log, keys)
-            self._refill(log, file, salvaged)
-        except (OSError, apsw.Error) as error:
-            raise _refused(self.folder, error) from None
-        self._log, self._file, self._last = log, file, file.last_offset()
+        with ExitStack() as opened:
+            try:
+                file, salvaged = self._open_database()
+                opened.callback(file.close)
+                log = FrameLog(self._mirror)
+                opened.callback(log.close)
+                file.check_keys(keys.pepper)
+                log.trust(*file.log_mark())
+                last = file.last_offset()
+                for page in pages(row for row in log.scan() if row.offset > last):
+                    file.insert(_readable(page, keys), (log.size, log.last_offset))
+                self._take_in(file, log, keys)
+                self._refill(log, file, salvaged)
+                last = file.last_offset()
+            except (OSError, apsw.Error) as error:
+                raise _refused(self.folder, error) from None
+            opened.pop_all()  # all went well: they stay open
+        self._log, self._file, self._last = log, file, last
         self._pending.clear()
         self._failed = False
 

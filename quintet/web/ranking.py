@@ -4,12 +4,13 @@
 for every person. What is kept of a person from one answer to the next is the state (the history
 side of the inner products), never a score.
 
-Shapes: B people, I items, C candidates, P places of a list, K kinds of evidence, S buckets of
-items, X coordinates of an inner product.
+Shapes: B people, I items, C candidates, P places of a list, K kinds of evidence (L of them inner
+products, M memories that recall), S buckets of items, X coordinates of an inner product.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,8 +30,9 @@ from quintet.web.people import Person, batch
 LARGEST_SHIFT = 3.0
 SMALLEST_SHARE = 0.01
 LEAST_ALLOWED = 0.95
-#: in a person's state: [M, E] what each event weighs in the memories that are walks
-STEPS = "steps"
+#: in a person's state: [Y] the numbers of :class:`States` one behind the other, and [M, E] what
+#: each event weighs in the memories that are walks
+STATE, STEPS = "state", "steps"
 
 
 class Wish(NamedTuple):
@@ -57,15 +59,15 @@ class States:
         gated_BX: see :class:`~quintet.serve.fused.Sides`.
         plain_BX: likewise.
         weight_BK: likewise.
-        weight_BSK: the weight of each evidence for new, rare and well-known items.
+        weight_BKS: the weight of each evidence for new, rare and well-known items.
         mean_BK: mean over the catalogue of what each inner product adds to a score.
-        query_BX: the history side of each inner product, one behind the other.
+        query_BX: the partner of :attr:`~quintet.serve.evidence.EvidenceBuilder.joined_IX`.
     """
 
     gated_BX: Floats
     plain_BX: Floats
     weight_BK: Floats
-    weight_BSK: Floats
+    weight_BKS: Floats
     mean_BK: Floats
     query_BX: Floats
 
@@ -108,17 +110,16 @@ class Ranker:
         self.bucket_I = scorer.bucket_I.numpy()
         self._room_BI = torch.empty(0, len(self.bucket_I))
         share_SI = (np.eye(N_BUCKETS, dtype=np.float32)[self.bucket_I] / len(self.bucket_I)).T
-        # means over the catalogue, a bucket of items at a time: weights differ by bucket
-        self.mean_SX = {
-            name: share_SI @ side.item_IX.numpy() for name, side in scorer.evidence.linear.items()
-        }
         self.share_IS = share_SI.T
-        self.popularity_S = share_SI @ scorer.evidence.popularity_I
-        ends = np.cumsum([mean_SX.shape[1] for mean_SX in self.mean_SX.values()])
-        self.span = {
-            name: slice(int(end) - mean_SX.shape[1], int(end))
-            for (name, mean_SX), end in zip(self.mean_SX.items(), ends, strict=True)
-        }
+        evidence = scorer.evidence
+        self._item_IX = evidence.joined_IX.numpy()
+        # means over the catalogue, a bucket of items at a time: weights differ by bucket
+        self._mean_SX = share_SI @ self._item_IX
+        #: of the kinds that are inner products: their places among the evidence, and where each
+        #: begins among the coordinates
+        self._linear = [self.names.index(name) for name in evidence.item_sides]
+        widths = [side.shape[1] for side in evidence.item_sides.values()]
+        self._starts = np.cumsum([0, *widths])[:-1]
 
     @cached_property
     def ids(self) -> np.ndarray:
@@ -205,34 +206,46 @@ class Ranker:
         new = [one for one in people if not one.state]
         if new:
             self._make_states(new)
-        fields = States.__dataclass_fields__
-        return States(**{name: np.stack([one.state[name] for one in people]) for name in fields})
+        return self._states_of(np.stack([one.state[STATE] for one in people]))
+
+    def _states_of(self, state_BY: Floats) -> States:
+        """States from their numbers one behind the other, as a person keeps them."""
+        fused, K = self.scorer.fused, len(self.names)
+        shapes = {
+            "gated_BX": (fused.item_IX.shape[1],),
+            "plain_BX": (fused.new_item_NX.shape[1],),
+            "weight_BK": (K,),
+            "weight_BKS": (K, N_BUCKETS),
+            "mean_BK": (K,),
+            "query_BX": (self._item_IX.shape[1],),
+        }
+        parts, start = {}, 0
+        for name, shape in shapes.items():
+            stop = start + math.prod(shape)
+            parts[name] = state_BY[:, start:stop].reshape(-1, *shape)
+            start = stop
+        return States(**parts)
 
     def _make_states(self, people: Sequence[Person]) -> None:
         evidence = self.scorer.evidence
         histories = batch(people, len(self.trained.items))
         queries = evidence.queries(histories)
         sides = self.scorer.fused.sides(histories, queries)
-        weight_BSK = self.scorer.bucket_weights(histories).numpy()
+        weight_BKS = self.scorer.bucket_weights(histories).numpy().transpose(0, 2, 1)
+        one_B1 = sides.weight_BK.new_ones(len(people), 1)  # of popularity, which asks nothing
+        asked = [queries.get(name, one_B1) for name in evidence.item_sides]
+        query_BX = torch.cat(asked, dim=1).numpy()
         mean_BK = np.zeros((len(people), len(self.names)), np.float32)
-        for k, name in enumerate(self.names):
-            if name in queries:
-                mean_BS = queries[name].numpy() @ self.mean_SX[name].T
-                mean_BK[:, k] = (mean_BS * weight_BSK[:, :, k]).sum(1)
-        made = States(
-            sides.gated_BX.numpy(),
-            sides.plain_BX.numpy(),
-            sides.weight_BK.numpy(),
-            weight_BSK,
-            mean_BK,
-            torch.cat([sides.gated_BX[:, :0], *queries.values()], dim=1).numpy(),
-        )
+        mean_BSL = np.add.reduceat(query_BX[:, None] * self._mean_SX, self._starts, axis=2)
+        weight_BLS = weight_BKS[:, self._linear]
+        mean_BK[:, self._linear] = (mean_BSL * weight_BLS.transpose(0, 2, 1)).sum(1)
+        tensors = (sides.gated_BX, sides.plain_BX, sides.weight_BK)
+        parts = (*(tensor.numpy() for tensor in tensors), weight_BKS, mean_BK, query_BX)
+        state_BY = np.concatenate([part.reshape(len(people), -1) for part in parts], axis=1)
         step_ME = self.scorer.fused.walks.weights(histories)
         for row, one in enumerate(people):
-            one.state.update({name: values[row].copy() for name, values in vars(made).items()})
-            one.state[STEPS] = step_ME[
-                :, histories.offsets[row] : histories.offsets[row + 1]
-            ].copy()
+            own = slice(histories.offsets[row], histories.offsets[row + 1])
+            one.state.update({STATE: state_BY[row].copy(), STEPS: step_ME[:, own].copy()})
 
     # ------------------------------------------------------------------ reasons
 
@@ -243,39 +256,31 @@ class Ranker:
             found: of :meth:`rank`.
             items_BP: rows of the catalogue; where -1, what comes out means nothing.
         """
-        states, linear = found.states, self.scorer.evidence.linear
+        states = found.states
         row_B1 = np.arange(len(items_BP))[:, None]
-        weight_BPK = states.weight_BSK[row_B1, self.bucket_I[items_BP]]
-        part_BPK = np.zeros(weight_BPK.shape, np.float32)
-        recalled = self._recalled_at(found.recalled, items_BP)
-        for k in np.flatnonzero(states.weight_BSK.any((0, 1))).tolist():  # not silenced by the fit
-            name, weight_BS = self.names[k], states.weight_BSK[:, :, k]
-            if name in self.span:
-                item_BPX = linear[name].item_IX.numpy()[items_BP]
-                query_BX1 = states.query_BX[:, self.span[name], None]
-                value_BP = (item_BPX @ query_BX1)[:, :, 0]
-                mean_B = states.mean_BK[:, k]
-            elif name in recalled:
-                value_BP, mean_BS = recalled[name]
-                mean_B = (mean_BS * weight_BS).sum(1)
-            else:
-                value_BP = self.scorer.evidence.popularity_I[items_BP]
-                mean_B = weight_BS @ self.popularity_S
-            part_BPK[:, :, k] = value_BP * weight_BPK[:, :, k] - mean_B[:, None]
+        value_BPK = np.zeros((*items_BP.shape, len(self.names)), np.float32)
+        product_BPX = self._item_IX[items_BP] * states.query_BX[:, None]
+        value_BPK[:, :, self._linear] = np.add.reduceat(product_BPX, self._starts, axis=2)
+        mean_BK = states.mean_BK.copy()
+        places, value_BPM, mean_BMS = self._recalled_at(found.recalled, items_BP)
+        value_BPK[:, :, places] = value_BPM
+        mean_BK[:, places] = (mean_BMS * states.weight_BKS[:, places]).sum(2)
+        weight_BPK = states.weight_BKS.transpose(0, 2, 1)[row_B1, self.bucket_I[items_BP]]
+        part_BPK: Floats = value_BPK * weight_BPK - mean_BK[:, None]
         return part_BPK
 
-    def _recalled_at(self, found: Recalled, items_BP: Ints) -> dict[str, tuple[Floats, Floats]]:
-        """What each memory recalls: [B, P] at some items, and [B, S] on average, by bucket."""
-        row_B1 = np.arange(len(items_BP))[:, None]
-        made = {
-            name: (found_BI[row_B1, items_BP], found_BI @ self.share_IS)
-            for name, found_BI in found.dense.items()
-        }
-        buckets = self.scorer.fused.bucket_I
-        for name, entries in found.entries.items():
-            value_BP, sum_BS = entries.at(items_BP, buckets, N_BUCKETS)
-            made[name] = (value_BP, sum_BS / entries.n_items)
-        return made
+    def _recalled_at(self, found: Recalled, items_BP: Ints) -> tuple[list[int], Floats, Floats]:
+        """What M memories recall: their places, [B, P, M] at some items, and mean by bucket."""
+        n_people, n_places = items_BP.shape
+        n_sparse, buckets = len(found.names), self.scorer.fused.bucket_I
+        value_RP, sum_RS = found.entries.at(np.tile(items_BP, (n_sparse, 1)), buckets, N_BUCKETS)
+        values = [value_RP.reshape(n_sparse, n_people, n_places).transpose(1, 2, 0)]
+        means = [sum_RS.reshape(n_sparse, n_people, -1).transpose(1, 0, 2) / len(buckets)]
+        for found_BI in found.dense.values():
+            values.append(np.take_along_axis(found_BI, items_BP, axis=1)[:, :, None])
+            means.append((found_BI @ self.share_IS)[:, None])
+        places = [self.names.index(name) for name in (*found.names, *found.dense)]
+        return places, np.concatenate(values, axis=2), np.concatenate(means, axis=1)
 
 
 def interest_shift(trained: Trained, one: Person, predicted: Mapping[str, float]) -> Floats | None:

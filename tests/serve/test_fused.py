@@ -53,7 +53,7 @@ def test_it_is_the_weighted_sum_of_the_evidence(new: bool) -> None:
     np.testing.assert_allclose(got, dense, rtol=1e-3, atol=1e-3)
 
 
-def test_sparse_compression_is_the_dense_one() -> None:
+def test_sparse_compression_is_the_dense_one(compiled_or_not) -> None:
     memory = MEMORIES.get("transitions")().fit(EVENTS)
     sparse = memory.sparse_score(EVENTS)
     assert sparse is not None

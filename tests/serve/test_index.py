@@ -106,7 +106,7 @@ def test_what_a_memory_recalls_is_found_though_no_list_is_looked_into(
 ) -> None:
     monkeypatch.setattr(retriever.file, "search", lambda query, k: np.full((len(query), k), -1))
     recalled = trained.scorer.fused.recall(histories)
-    known_MBI = np.stack([found.toarray() for found in recalled.entries.values()])
+    known_MBI = recalled.entries.toarray().reshape(-1, histories.n_users, len(trained.items))
     assert known_MBI.any()
     best = retriever.rank(histories, K, mask_history=False).items_BK
     for row, items in enumerate(best):

@@ -200,6 +200,16 @@ def test_lost_keys_are_not_taken_for_erasures(folder: Path) -> None:
         open_store(folder)
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Linux tells what is open")
+def test_what_could_not_be_opened_leaves_no_file_open(folder: Path) -> None:
+    before = os.listdir("/proc/self/fd")
+    shutil.rmtree(folder / "keys")
+    for _ in range(3):
+        with pytest.raises(CorruptStoreError):
+            open_store(folder)
+    assert os.listdir("/proc/self/fd") == before
+
+
 def test_keys_and_second_copy_may_lie_elsewhere(tmp_path: Path) -> None:
     keys, mirror = tmp_path / "a", tmp_path / "b"
     with open_store(tmp_path / "j", keys=str(keys), mirror=str(mirror)) as journal:

@@ -15,12 +15,13 @@ from quintet.compiled import can_compile
 COUNT = """
 import json, pathlib, sys
 from quintet.memory import entries, steps
-from quintet.serve import top
+from quintet.serve import evidence, top
+from quintet.serve.slate import draw
 from quintet.web import precompile
 from quintet.web.live import load_live
 
 def signatures():
-    loops = (steps._walked, entries._add, entries._at, top._select)
+    loops = (steps._walked, entries._add, entries._at, top._select, evidence._relative, draw._draw)
     return [loop.n_signatures for loop in loops]
 
 told = [signatures()]
@@ -35,4 +36,4 @@ def test_nothing_is_compiled_anew_for_a_list(bundle: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", COUNT, str(bundle)], capture_output=True, text=True, check=True
     )
-    assert json.loads(done.stdout.splitlines()[-1]) == [[1, 1, 1, 1], [1, 1, 1, 1]]
+    assert json.loads(done.stdout.splitlines()[-1]) == [[1] * 6] * 2
