@@ -17,6 +17,7 @@ from quintet.nn.fusion import N_BUCKETS
 from quintet.serve.evidence import compressed_entries
 from quintet.serve.slate.draw import plackett_luce
 from quintet.serve.top import top_k
+from quintet.web.writing import reasons
 
 
 def compile_loops() -> None:
@@ -31,6 +32,7 @@ def compile_loops() -> None:
     best = top_k(score_BI, 1, item)
     recalled.at(best.items_BK, bucket_I, N_BUCKETS)
     plackett_luce(np.zeros((1, 2)), 1, np.ones(1), np.random.default_rng())
+    reasons(["trend"], np.ones((1, 1, 1), np.float32))
 
 
 if can_compile():

@@ -17,11 +17,14 @@ import json, pathlib, sys
 from quintet.memory import entries, steps
 from quintet.serve import evidence, top
 from quintet.serve.slate import draw
-from quintet.web import precompile
+from quintet.web import precompile, writing
 from quintet.web.live import load_live
 
 def signatures():
-    loops = (steps._walked, entries._add, entries._at, top._select, evidence._relative, draw._draw)
+    loops = (
+        steps._walked, entries._add, entries._at, top._select,
+        evidence._relative, draw._draw, writing._strongest,
+    )
     return [loop.n_signatures for loop in loops]
 
 told = [signatures()]
@@ -36,4 +39,4 @@ def test_nothing_is_compiled_anew_for_a_list(bundle: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", COUNT, str(bundle)], capture_output=True, text=True, check=True
     )
-    assert json.loads(done.stdout.splitlines()[-1]) == [[1] * 6] * 2
+    assert json.loads(done.stdout.splitlines()[-1]) == [[1] * 7] * 2
