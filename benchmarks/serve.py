@@ -13,10 +13,11 @@ within one run so that they share whatever else the machine does:
 3. ``ready``: a FastAPI route that returns bytes made before;
 4. ``asgi``: the same bytes without a framework.
 
-First at full load (requests a second), then at equal load: every route is asked at half the rate
-that ``recommend`` reached, and its times to answer stand beside each other. Before that, the lists
-of 1,000 users are compared with what evaluation would rank (``agreement``); after it, events are
-sent one by one and the answers that reflect them are waited for (``event_to_answer``).
+First at full load (requests a second), then at equal loads: every route is asked at the same rate,
+shares of what ``recommend`` reached, and their times to answer stand beside each other; half is the
+one that is told as ``equal_load``. Before that, the lists of 1,000 users are compared with what
+evaluation would rank (``agreement``); after it, events are sent one by one and the answers that
+reflect them are waited for (``event_to_answer``).
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ ROUTES = ("recommend", "dict", "ready", "asgi")
 PATHS = {name: f"/{name}" for name in ROUTES} | {"recommend": "/v1/recommend"}
 MARKET = ["n_users=5200", "n_items=12000", "events_per_user=8"]
 CLOSE = 1e-4
+#: of what ``recommend`` reaches, at which all routes are asked alike
+SHARES, HALF = (0.1, 0.25, 0.5, 0.75), 0.5
 SHOWN = ("event_to_answer", "agreement", "users", "flush_ms", "ratios")
 TINY: dict[str, Any] = {
     "model": {"width": 32},
@@ -257,21 +260,19 @@ def measure(arguments: argparse.Namespace, bundle: Path, state: Path) -> dict[st
         target=server, args=(str(bundle), str(state), other, arguments.exploration)
     )
     process.start()
+    other.close()  # or a server that could not start would be waited for without end
     try:
         port, size = mine.recv()
         agreement = agreement_of(port, bundle, arguments.compared)
         driver = Driver(port, users, arguments.connections, arguments.exploration)
         full: dict[str, list[dict[str, float]]] = {name: [] for name in ROUTES}
-        equal: dict[str, list[dict[str, float]]] = {name: [] for name in ROUTES}
         asyncio.run(driver.load("recommend", arguments.seconds))  # people are read from disk once
         for _ in range(arguments.rounds):
             for name in ROUTES:
                 assert process.pid is not None
                 full[name].append(loaded(driver, name, arguments.seconds, process.pid))
-        half = np.median([one["requests_per_second"] for one in full["recommend"]]) / 2
-        for _ in range(arguments.rounds):
-            for name in ROUTES:
-                equal[name].append(asyncio.run(driver.load(name, arguments.seconds, float(half))))
+        reached = float(np.median([one["requests_per_second"] for one in full["recommend"]]))
+        equal = {share: equally(driver, share * reached, arguments) for share in SHARES}
         journey = asyncio.run(journey_of(port, users, items, arguments.events))
     finally:
         process.terminate()
@@ -281,13 +282,28 @@ def measure(arguments: argparse.Namespace, bundle: Path, state: Path) -> dict[st
         "items": len(items),
         "answer_bytes": size,
         "full_load": {name: middle(rounds) for name, rounds in full.items()},
-        "equal_load": {name: middle(rounds) for name, rounds in equal.items()},
-        "equal_load_rate": float(half),
+        "equal_load": {name: middle(rounds) for name, rounds in equal[HALF].items()},
+        "equal_load_rate": HALF * reached,
+        "by_load": [
+            {"rate": share * reached, **{name: middle(rounds) for name, rounds in found.items()}}
+            for share, found in equal.items()
+        ],
         "event_to_answer": journey,
         "agreement": agreement,
         "flush_ms": flush_ms(state),
-        "rounds": {"full_load": full, "equal_load": equal},
+        "rounds": {"full_load": full, "equal_load": equal[HALF]},
     }
+
+
+def equally(
+    driver: Driver, rate: float, arguments: argparse.Namespace
+) -> dict[str, list[dict[str, float]]]:
+    """Rounds of every route at one rate, in turns."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in ROUTES}
+    for _ in range(arguments.rounds):
+        for name in ROUTES:
+            found[name].append(asyncio.run(driver.load(name, arguments.seconds, rate)))
+    return found
 
 
 def flush_ms(folder: Path) -> float:
@@ -317,11 +333,15 @@ def ratios(found: dict[str, Any]) -> dict[str, float]:
         for name in ROUTES[1:]
     }
     made["cpu_over_dict"] = full["recommend"]["cpu_us"] / full["dict"]["cpu_us"]
-    return made | {"p99_over_dict": equal["recommend"]["p99_ms"] / equal["dict"]["p99_ms"]}
+    made["p99_over_dict"] = equal["recommend"]["p99_ms"] / equal["dict"]["p99_ms"]
+    return made | {
+        f"p99_over_dict_at_{one['rate']:.0f}": one["recommend"]["p99_ms"] / one["dict"]["p99_ms"]
+        for one in found["by_load"]
+    }
 
 
 def plot(found: dict[str, Any], folder: Path) -> None:
-    """Bars: requests a second, and times at equal load."""
+    """Bars: requests a second; lines: times to answer by the rate that all were asked at."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -331,10 +351,14 @@ def plot(found: dict[str, Any], folder: Path) -> None:
     rates = [found["full_load"][name]["requests_per_second"] for name in ROUTES]
     left.bar(ROUTES, rates, color=["#4269d0", "#9c9c9c", "#b9b9b9", "#d5d5d5"])
     left.set_title("requests a second, full load")
-    for quantile, colour in (("p50_ms", "#4269d0"), ("p99_ms", "#efb118")):
-        values = [found["equal_load"][name][quantile] for name in ROUTES]
-        right.plot(ROUTES, values, "o", color=colour, label=quantile.removesuffix("_ms"))
+    rates = [one["rate"] for one in found["by_load"]]
+    for route, colour in (("recommend", "#4269d0"), ("dict", "#9c9c9c")):
+        for quantile, style in (("p50_ms", "o--"), ("p99_ms", "o-")):
+            values = [one[route][quantile] for one in found["by_load"]]
+            label = f"{route}, {quantile.removesuffix('_ms')}"
+            right.plot(rates, values, style, color=colour, label=label)
     right.set_yscale("log")
+    right.set_xlabel("requests a second")
     right.set_title("milliseconds at equal load")
     right.legend()
     figure.savefig(folder / "load.png", dpi=120)
