@@ -33,7 +33,6 @@ from quintet.serve.index import Retriever
 from quintet.serve.recommender import Recommender
 from quintet.serve.trained import Trained
 from quintet.store import ItemUpsert
-from quintet.web.loops import compile_loops
 from quintet.web.people import person
 from quintet.web.ranking import Ranker, Wish
 
@@ -186,7 +185,6 @@ def _probe(live: Live) -> None:
         nobody = live.recommender.histories([None])
         unknown = trained.scorer.scores(nobody)
         # the way of an answer, so that what has to be compiled is so before the first one
-        compile_loops()
         wish = Wish(1, exclude_seen=True, allowed_I=live.offered_I)
         found = live.ranker.rank([person(trained, len(trained.users) - 1, ())], [wish])
         live.ranker.parts(found, found.items_BC)

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from quintet.compiled import Compiled, can_compile
 from quintet.data.interactions import Floats, Ints
 from quintet.errors import QuintetError
 from quintet.serve.explain import MOST_REASONS, in_words
@@ -176,47 +175,17 @@ def write(
 
 def reasons(names: Sequence[str], part_BPK: Floats) -> list[Reasons]:
     """For each list and place, the strongest evidence, strongest first."""
-    strongest = _strongest if can_compile() else _strongest_by_arrays
-    kind_N, part_N, end_R = strongest(part_BPK.reshape(-1, len(names)), MOST_REASONS)
-    kinds, words = kind_N.tolist(), list(map(in_words, names))
-    parts = part_N.astype(np.float64).round(4).tolist()
+    order_BPK = np.argsort(-part_BPK, axis=2, kind="stable")[:, :, :MOST_REASONS]
+    strongest = np.take_along_axis(part_BPK, order_BPK, axis=2)
+    told = strongest > 0
+    kinds = order_BPK[told].tolist()
+    parts = strongest[told].astype(np.float64).round(4).tolist()
+    words = list(map(in_words, names))
     made = list(map(Reason, map(names.__getitem__, kinds), map(words.__getitem__, kinds), parts))
-    ends = end_R.tolist()
-    each = [made[start:end] for start, end in zip([0, *ends], ends, strict=False)]
     n_lists, n_places = part_BPK.shape[:2]
+    ends = np.cumsum(told.sum(2), axis=None).tolist()
+    each = [made[start:end] for start, end in zip([0, *ends], ends, strict=False)]
     return [each[row * n_places : (row + 1) * n_places] for row in range(n_lists)]
-
-
-def _strongest_by_arrays(part_RK: Floats, most: int) -> tuple[Ints, Floats, Ints]:
-    """Kinds and parts above 0 of R rows, strongest first, at most so many; where each row ends."""
-    order_RK = np.argsort(-part_RK, axis=1, kind="stable")[:, :most]
-    strongest_RK = np.take_along_axis(part_RK, order_RK, axis=1)
-    told_RK = strongest_RK > 0
-    return order_RK[told_RK], strongest_RK[told_RK], np.cumsum(told_RK.sum(1))
-
-
-@Compiled
-def _strongest(part_RK, most):  # type: ignore[no-untyped-def]
-    n_rows, n_kinds = part_RK.shape
-    kind_N = np.empty(n_rows * most, np.int64)
-    part_N, end_R = np.empty(len(kind_N), np.float32), np.empty(n_rows, np.int64)
-    start = 0
-    for row in range(n_rows):
-        stop = start
-        for kind in range(n_kinds):
-            part = part_RK[row, kind]
-            if not part > 0:
-                continue
-            place = stop
-            while place > start and part_N[place - 1] < part:
-                place -= 1
-            stop = min(stop + 1, start + most)
-            for behind in range(stop - 1, place, -1):
-                kind_N[behind], part_N[behind] = kind_N[behind - 1], part_N[behind - 1]
-            if place < stop:
-                kind_N[place], part_N[place] = kind, part
-        end_R[row] = start = stop
-    return kind_N[:start], part_N[:start], end_R
 
 
 def _made(

@@ -17,15 +17,10 @@ import asyncio, json, sys
 import httpx
 from quintet.memory import entries, steps
 from quintet.serve import evidence, top
-from quintet.serve.slate import draw
-from quintet.web import writing
 from quintet.web.server import Options, build_app
 
 def signatures():
-    loops = (
-        steps._walked, entries._add, entries._at, top._select,
-        evidence._relative, draw._draw, writing._strongest,
-    )
+    loops = (steps._walked, entries._add, entries._at, top._select, evidence._relative)
     return [loop.n_signatures for loop in loops]
 
 async def ask(app):
@@ -53,4 +48,4 @@ def test_nothing_is_compiled_anew_for_a_list(
 ) -> None:
     command = [sys.executable, "-c", COUNT, str(bundle), str(tmp_path / "state"), process]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout.splitlines()[-1]) == [[before] * 7, [1] * 7, [1] * 7]
+    assert json.loads(done.stdout.splitlines()[-1]) == [[before] * 5, [1] * 5, [1] * 5]

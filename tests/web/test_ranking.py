@@ -103,23 +103,13 @@ def test_parts_are_what_an_explanation_says(trained, ranker) -> None:
         np.testing.assert_allclose(part_BPK[row, there], expected_IK[items[there]], atol=2e-3)
 
 
-def test_reasons_are_the_strongest_parts_above_the_mean(compiled_or_not) -> None:
+def test_reasons_are_the_strongest_parts_above_the_mean() -> None:
     parts = np.array([[[0.5, -1.0, 2.00004, 0.1], [-1, -1, -1, -1]]], np.float32)
     first, second = reasons(["identity", "x", "content", "trend"], parts)[0]
     assert [one.evidence for one in first] == ["content", "identity", "trend"]
     assert [one.contribution for one in first] == [2.0, 0.5, 0.1]
     assert first[0].text == "its description fits what you chose"
     assert second == []
-
-
-def test_compiled_reasons_are_those_of_the_arrays(monkeypatch) -> None:
-    pytest.importorskip("numba")
-    parts = np.random.default_rng(0).integers(-3, 4, (4, 9, 6)).astype(np.float32)  # with ties
-    parts[0, 0] = np.nan
-    compiled = reasons(list("abcdef"), parts)
-    monkeypatch.setattr("quintet.compiled._there", False)
-    assert reasons(list("abcdef"), parts) == compiled
-    assert sum(map(len, compiled[1])) > 9
 
 
 def test_an_event_makes_a_new_state(trained, ranker) -> None:

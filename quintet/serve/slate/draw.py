@@ -20,7 +20,6 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.compiled import Compiled, can_compile
 from quintet.data.interactions import Ints
 from quintet.errors import ConfigError
 
@@ -118,13 +117,7 @@ def plackett_luce(
     where a row holds fewer than K others, positions are -1 and propensities 0.
     """
     scaled_BC = utility_BC / temperature_B[:, None]
-    noisy_BC = scaled_BC + rng.gumbel(size=scaled_BC.shape)
-    if can_compile():
-        shape = (len(scaled_BC), min(k, scaled_BC.shape[1]))
-        place_BK, chance_BK = np.full(shape, -1, np.int64), np.zeros(shape)
-        _draw(scaled_BC, noisy_BC, place_BK, chance_BK)
-        return place_BK, chance_BK
-    order_BC = np.argsort(-noisy_BC, axis=1)
+    order_BC = np.argsort(-(scaled_BC + rng.gumbel(size=scaled_BC.shape)), axis=1)
     drawn_BC = np.take_along_axis(scaled_BC, order_BC, axis=1)
     # the weight of all that is still free at each place: that of the place and those behind it
     free_BC = np.logaddexp.accumulate(drawn_BC[:, ::-1], axis=1)[:, ::-1]
@@ -224,38 +217,3 @@ def enumerated(start: Callable[[], Process], n: int) -> Marginal:
             follow = np.flatnonzero(probability_C).tolist()
             open_prefixes += [((*prefix, c), weight * float(probability_C[c])) for c in follow]
     return Marginal(inclusion_C, "enumeration", np.zeros(n))
-
-
-# ---------------------------------------------------------------------- compiled
-
-
-@Compiled
-def _draw(scaled_BC, noisy_BC, place_BK, chance_BK):  # type: ignore[no-untyped-def]
-    """Fill in the places with the most noise and score, and the chance of each."""
-    for row in range(len(scaled_BC)):
-        scaled_C, noisy_C = scaled_BC[row], noisy_BC[row]
-        place_K, chance_K = place_BK[row], chance_BK[row]
-        size = 0
-        for item in range(len(noisy_C)):
-            if noisy_C[item] == -np.inf:
-                continue
-            place = size
-            while place > 0 and noisy_C[place_K[place - 1]] < noisy_C[item]:
-                place -= 1
-            size = min(size + 1, len(place_K))
-            for behind in range(size - 1, place, -1):
-                place_K[behind] = place_K[behind - 1]
-            if place < size:
-                place_K[place] = item
-        # the weight of all that is still free: of what is not drawn, then of each place from the
-        # last, so that small weights are added up before large ones
-        free_C = scaled_C.copy()
-        free_C[place_K[:size]] = -np.inf
-        most = free_C.max()
-        free = most
-        if most > -np.inf:
-            free += np.log(np.exp(free_C - most).sum())
-        for place in range(size - 1, -1, -1):
-            own = scaled_C[place_K[place]]
-            free = max(free, own) + np.log1p(np.exp(-abs(free - own)))
-            chance_K[place] = np.exp(own - free)

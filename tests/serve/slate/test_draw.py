@@ -117,7 +117,7 @@ def test_picks_follow_the_probabilities() -> None:
     assert share == pytest.approx(chance, abs=0.015)
 
 
-def test_draws_of_several_lists_have_the_propensities_of_single_ones(compiled_or_not) -> None:
+def test_draws_of_several_lists_have_the_propensities_of_single_ones() -> None:
     rng = np.random.default_rng(0)
     utility = rng.random((6, 9))
     utility[2, 5:] = -np.inf
@@ -132,23 +132,7 @@ def test_draws_of_several_lists_have_the_propensities_of_single_ones(compiled_or
         np.testing.assert_allclose(chance[row, : len(shown)], expected, rtol=1e-9)
 
 
-def test_compiled_draws_are_those_of_the_arrays(monkeypatch) -> None:
-    pytest.importorskip("numba")
-    utility = np.random.default_rng(0).random((50, 40))
-    utility[::3, 4:] = -np.inf
-    temperature = np.geomspace(1e-4, 10, 50)
-
-    def drawn(k: int):
-        return plackett_luce(utility, k, temperature, np.random.default_rng(7))
-
-    compiled = {k: drawn(k) for k in (1, 10, 60)}
-    monkeypatch.setattr("quintet.compiled._there", False)
-    for k, (order, chance) in compiled.items():
-        np.testing.assert_array_equal(order, drawn(k)[0])
-        np.testing.assert_allclose(chance, drawn(k)[1], rtol=1e-9, atol=1e-300)
-
-
-def test_draws_of_several_lists_are_as_frequent_as_they_say(compiled_or_not) -> None:
+def test_draws_of_several_lists_are_as_frequent_as_they_say() -> None:
     draws, utility = 20_000, np.tile(UTILITY, (20_000, 1))
     order, chance = plackett_luce(utility, 1, np.full(draws, 0.7), np.random.default_rng(1))
     share = np.bincount(order[:, 0], minlength=5) / draws
