@@ -193,9 +193,13 @@ class Gate:
                 key=caller.key,
             )
 
+    def crowded(self) -> bool:
+        """Whether one more request would be one too many."""
+        return self.busy >= self.service.settings.waiting
+
     def refusal(self, route: Route) -> bytes | None:
         """The whole answer to a request that is one too many; None where there is room for it."""
-        if route.scope == "public" or self.busy < self.service.settings.waiting:
+        if route.scope == "public" or not self.crowded():
             return None
         started, request_id = time.perf_counter(), self.new_id()
         self.metrics.refused.labels(OverloadedError.__name__).inc()
@@ -296,6 +300,7 @@ class Application(FastAPI):
     def __init__(self, **settings: Any) -> None:
         super().__init__(openapi_url=None, redirect_slashes=False, **settings)
         self.direct: dict[tuple[str, str], Endpoint] = {}
+        self.crowded: Callable[[], bool] = lambda: False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, as ASGI has it."""
@@ -310,6 +315,7 @@ class Application(FastAPI):
 
     def install(self, gate: Gate, routes: Sequence[Route]) -> None:
         """Add routes; their description is written in openapi.py, from the same table."""
+        self.crowded = gate.crowded
         for route in routes:
             endpoint = Endpoint(gate, route)
             name = f"{route.method} {route.path}"

@@ -2,8 +2,9 @@
 
 uvicorn alone keeps a connection open for as long as a client dribbles, and takes headers and bodies
 of any size. Here every phase has a deadline, and what is too large is answered at once and closed,
-before it is in memory. So is one request too many, by its headers alone: a service that makes a
-task for every request only to refuse it has no time left for those that it took.
+before it is in memory. So is one request too many, unparsed if it came whole, else by its headers
+alone: a service that makes a task for every request only to refuse it has no time left for those
+that it took.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class Limits:
 
 #: the whole answer, by method and path, to a request that is one too many; None for all others
 Refusal = Callable[[str, str], bytes | None]
+#: what makes more of a request than its first line and its length tell
+UNUSUAL = (b"transfer-encoding", b"content-encoding", b"connection", b"expect", b"upgrade")
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -47,6 +50,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     limits = Limits()
     refusal: Refusal
+    crowded: Callable[[], bool]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -76,7 +80,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser until something is refused; then nothing more is read."""
-        if self._refused:
+        if self._refused or (self.crowded() and self._turned_away(data)):
             return
         self._unparsed += len(data)
         super().data_received(data)
@@ -86,6 +90,21 @@ class LimitedProtocol(HttpToolsProtocol):
         # the parser tells of a header only when it is whole: an endless one would grow unseen
         if self._in_head and self._unparsed > self.limits.header_bytes:
             self._refuse(431)
+
+    def _turned_away(self, data: bytes) -> bool:
+        """Answer one request too many that came whole; whether it was one."""
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if answering or self._in_message or self._unparsed:
+            return False
+        asked = plain_request(data, self.limits)
+        answer = None if asked is None else self.refusal(*asked)
+        if answer is None:
+            return False
+        self._disarm()
+        self._unset_keepalive_if_required()
+        self.transport.write(answer)
+        self.on_response_complete()
+        return True
 
     def pause_writing(self) -> None:
         """The client does not read: give it some time, then drop it."""
@@ -223,7 +242,38 @@ def _length(value: bytes) -> int:
     return int(value) if value.isdigit() and len(value) < 16 else 1 << 62
 
 
-def limited(limits: Limits, refusal: Refusal) -> type[LimitedProtocol]:
-    """The protocol class with these limits, as uvicorn's ``http`` setting takes it."""
-    own = {"limits": limits, "refusal": staticmethod(refusal)}
+def plain_request(data: bytes, limits: Limits) -> tuple[str, str] | None:
+    """Method and path, if the data is one whole request with nothing unusual about it; else None.
+
+    Whatever could be read in two ways is not plain: the parser is there for that.
+    """
+    head, ended, body = data.partition(b"\r\n\r\n")
+    if not ended or len(head) > limits.header_bytes or len(body) > limits.body_bytes:
+        return None
+    lines = head.lower()
+    if any(word in lines for word in UNUSUAL):
+        return None
+    _, told, behind = lines.partition(b"\r\ncontent-length: ")
+    length = _length(behind.partition(b"\r\n")[0]) if told else 0
+    if lines.count(b"content-length") != bool(told) or length != len(body):
+        return None
+    first = head.partition(b"\r\n")[0].split(b" ")
+    if len(first) != 3 or first[2] != b"HTTP/1.1":
+        return None
+    return first[0].decode("latin-1"), first[1].partition(b"?")[0].decode("latin-1")
+
+
+def limited(limits: Limits, refusal: Refusal, crowded: Callable[[], bool]) -> type[LimitedProtocol]:
+    """The protocol class with these limits, as uvicorn's ``http`` setting takes it.
+
+    Args:
+        limits: of a request.
+        refusal: what is answered to those that are too many.
+        crowded: whether there could be one too many now.
+    """
+    own = {
+        "limits": limits,
+        "refusal": staticmethod(refusal),
+        "crowded": staticmethod(crowded),
+    }
     return type("LimitedProtocol", (LimitedProtocol,), own)

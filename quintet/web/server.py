@@ -37,6 +37,9 @@ from quintet.web.telemetry import MULTIPROCESS, Log
 
 OPTIONS = "QUINTET_SERVE"
 BACKLOG = 2048
+#: connections taken in at one turn of the loop, which takes one from each listener (libuv 1.52): a
+#: turn is long where many are refused, and who has to wait for one gets no quick refusal
+LISTENERS = 16
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -197,7 +200,12 @@ def _run(options: Options, app: Application, listening: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again when it has drained: that is a good end
         signal.signal(number, lambda *_: sys.exit(0))
-    uvicorn.Server(uvicorn_config(options, app)).run(sockets=[listening])
+    uvicorn.Server(uvicorn_config(options, app)).run(sockets=listeners(listening))
+
+
+def listeners(listening: socket.socket) -> list[socket.socket]:
+    """One socket several times; see :data:`LISTENERS`."""
+    return [listening, *(listening.dup() for _ in range(LISTENERS - 1))]
 
 
 def uvicorn_config(
@@ -211,7 +219,7 @@ def uvicorn_config(
         whole or app,
         host=options.host,
         port=options.port,
-        http=limited(options.limits, app.refusal),
+        http=limited(options.limits, app.refusal, app.crowded),
         ws="none",
         loop="uvloop",
         log_level="warning",

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import select
 import socket
 import time
 from contextlib import ExitStack
 
+import httptools
 import pytest
+import uvloop
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from quintet.web.protocol import Limits
+from quintet.web.protocol import Limits, plain_request
+from quintet.web.server import LISTENERS, listeners
 from quintet.web.service import Settings
 from tests.web.running import Running, wait_for
 
@@ -190,6 +196,117 @@ def test_one_too_many_is_refused_and_the_connection_goes_on(full, sent) -> None:
         assert f"x-request-id: {told['request_id']}".encode() in head
         ids.add(told["request_id"])
     assert len(ids) == 2
+
+
+def test_one_too_many_after_the_other_is_refused_on_the_same_connection(full) -> None:
+    with socket.create_connection(("127.0.0.1", full.port), PATIENCE) as client:
+        for _ in range(3):
+            client.sendall(ASK + b"content-length: 2\r\n\r\n{}")
+            assert client.recv(65_536).startswith(b"HTTP/1.1 503")
+        client.sendall(HEALTH)
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
+class Parsed:
+    """What the parser makes of bytes."""
+
+    def __init__(self) -> None:
+        self.begun = self.ended = 0
+        self.url, self.names = b"", []
+
+    def on_message_begin(self) -> None:
+        self.begun += 1
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.names.append((name.lower(), value))
+
+    def on_message_complete(self) -> None:
+        self.ended += 1
+
+
+LINES = [b"GET /v1/recommend?user_id=u1 HTTP/1.1", b"POST /v1/recommend HTTP/1.1"]
+LINES += [b"GET / HTTP/1.0", b"GET  / HTTP/1.1", b"GET\t/ HTTP/1.1", b" POST / HTTP/1.1"]
+FIELDS = [b"host: x", b"content-length: 2", b"Content-Length: 2", b"content-length: 02"]
+FIELDS += [
+    b"content-length:2",
+    b"content-length : 2",
+    b"content-length: 2, 2",
+    b"x: content-length: 2",
+]
+FIELDS += [b"transfer-encoding: chunked", b"Connection: close", b"expect: 100-continue", b" x", b""]
+BODIES = [b"", b"{}", b"{", b"2\r\n{}\r\n0\r\n\r\n", b"{}GET / HTTP/1.1\r\n\r\n"]
+ENDS = st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r"])
+
+
+@given(
+    st.sampled_from(LINES),
+    st.lists(st.tuples(ENDS, st.sampled_from(FIELDS)), max_size=4),
+    st.sampled_from([b"\r\n\r\n", b"\r\n\r\n", b"\r\n", b"\n\n"]),
+    st.sampled_from(BODIES),
+)
+@example(LINES[1], [(b"\r\n", b"content-length: 2")], b"\r\n\r\n", b"{}")
+@example(LINES[1], [(b"\r\n", b"content-length:2")], b"\r\n\r\n", b"")
+@example(
+    LINES[1], [(b"\r\n", b"content-length: 2"), (b"\n", b"content-length:0")], b"\r\n\r\n", b"{}"
+)
+@example(LINES[1], [(b"\r\n", b"transfer-encoding: chunked")], b"\r\n\r\n", b"")
+@example(LINES[0], [(b"\r\n", b"connection: close")], b"\r\n\r\n", b"")
+@example(LINES[0], [(b"\r\n", b"host: x")], b"\r\n\r\n", b"{}")
+@example(LINES[0], [(b"\r\n", b"host: x")], b"\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n")
+def test_what_is_plain_is_one_whole_request_to_the_parser_too(line, fields, end, body) -> None:
+    data = line + b"".join(ended + field for ended, field in fields) + end + body
+    plain = plain_request(data, Limits())
+    if plain is None:
+        return
+    told = Parsed()
+    parser = httptools.HttpRequestParser(told)
+    try:
+        parser.feed_data(data)
+    except httptools.HttpParserError:
+        assert not told.ended  # refused either way, and nothing of it is left
+        return
+    assert (told.begun, told.ended) == (1, 1)
+    assert plain == (parser.get_method().decode(), told.url.partition(b"?")[0].decode())
+    assert parser.should_keep_alive()
+    parser.feed_data(b"GET / HTTP/1.1\r\n\r\n")  # nothing of the first was left for the second
+    assert told.ended == 2
+
+
+def test_a_plain_request_is_known_as_one() -> None:
+    asked = ASK + b"content-length: 2\r\n\r\n{}"
+    assert plain_request(asked, Limits()) == ("POST", "/v1/recommend")
+    assert plain_request(asked, Limits(body_bytes=1)) is None
+    assert plain_request(asked, Limits(header_bytes=50)) is None
+
+
+def test_many_who_connect_at_once_are_taken_in_at_once() -> None:
+    taken = []
+
+    class Counting(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            taken.append(transport)
+
+    async def turns() -> int:
+        loop = asyncio.get_running_loop()
+        with socket.create_server(("127.0.0.1", 0), backlog=64) as first, ExitStack() as stack:
+            servers = [await loop.create_server(Counting, sock=one) for one in listeners(first)]
+            for _ in range(2 * LISTENERS):
+                stack.enter_context(socket.create_connection(first.getsockname()))
+            needed = 0
+            while len(taken) < 2 * LISTENERS:
+                await asyncio.sleep(0)
+                needed += 1
+            for one in taken:
+                one.close()
+            for server in servers:
+                server.close()
+        return needed
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(turns()) < LISTENERS  # one a turn would take twice as many
 
 
 def test_who_closes_after_one_too_many_is_told_so_too(full) -> None:
