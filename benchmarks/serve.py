@@ -65,7 +65,7 @@ def server(bundle: str, state: str, port: Any, exploration: float) -> None:
     """Run the service with the three plain routes beside it; sends its port."""
     import uvicorn
 
-    from quintet.web.server import Options, build_app, uvicorn_config
+    from quintet.web.server import Options, build_app, listeners, uvicorn_config
 
     options = Options(bundle, state, port=0, access_log=False, waiting=4096)
     app = build_app(options)
@@ -96,7 +96,7 @@ def server(bundle: str, state: str, port: Any, exploration: float) -> None:
     listening = config.bind_socket()
     listening.listen(1024)
     port.send((listening.getsockname()[1], len(ready)))
-    uvicorn.Server(config).run(sockets=[listening])
+    uvicorn.Server(config).run(sockets=listeners(listening))
 
 
 def sampled(app: Any, exploration: float) -> dict[str, Any]:
