@@ -77,9 +77,9 @@ class Fusion(nn.Module):
         """[B, K] the weight of each evidence for each user."""
         return self.attention(context_BF) * self.strength_K
 
-    def item_weights(self, context_BF: Tensor, bucket_I: Tensor) -> Tensor:
-        """[B, I, K] the weight of each evidence in the score of every item."""
-        gated_BIK = self.weights(context_BF)[:, None] * self.bucket_SK[bucket_I]
+    def item_weights(self, weight_BK: Tensor, bucket_I: Tensor) -> Tensor:
+        """[B, I, K] the weight of each evidence in the score of every item, given the gates."""
+        gated_BIK = weight_BK[:, None] * self.bucket_SK[bucket_I]
         if self.new_K is None:
             return gated_BIK
         return torch.where((bucket_I == 0)[:, None], self.new_K, gated_BIK)

@@ -5,7 +5,7 @@ Shapes: B windows of L events, N supervised positions, I items, D width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -92,6 +92,10 @@ class ItemTables:
     def joint_ID(self) -> Tensor:  # noqa: N802
         """[I, D] what the interaction task reads of an item."""
         return joint_vectors(self.items, self.stand_in)
+
+
+#: what :meth:`QuintetModel.hidden` takes for all towers alike
+Known = tuple[SequenceBatch, ItemTables, Tensor | None, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -257,21 +261,24 @@ class QuintetModel(nn.Module):
         user_BD: Tensor | None,
         row_N: Tensor,
         seen_N: Tensor,
-        own: bool = False,
+        own: Collection[str] | None = None,
     ) -> dict[str, Tensor]:
         """[N, D] states of every tower: of histories ``row_N`` after ``seen_N`` events.
 
-        With ``own`` of the towers that tasks have for themselves, over the first tower's items.
+        With ``own`` of those that tasks of these names have for themselves, over the first tower's
+        items.
         """
+        towers = self.towers if own is None else self.own_towers
         return {
             name: tower(
                 batch,
-                self._event_items(self.tower_names[0] if own else name, tables),
+                self._event_items(name if own is None else self.tower_names[0], tables),
                 user_BD,
                 row_N,
                 seen_N,
             )
-            for name, tower in (self.own_towers if own else self.towers).items()
+            for name, tower in towers.items()
+            if own is None or name in own
         }
 
     def _event_items(self, tower: str, tables: ItemTables) -> EventItems:
@@ -297,26 +304,25 @@ class QuintetModel(nn.Module):
         tables: ItemTables,
         user_inputs: Inputs | None,
         request: Tensors | None = None,
-        own: bool = True,
+        asked: Collection[str] | None = None,
     ) -> States:
-        """States after the newest event of every window, turned to what is asked.
+        """States after the newest event of every window, turned to the request.
 
-        Without ``own`` the tasks that have a tower of their own have no state.
+        ``asked`` names the tasks whose states are wanted, all when absent; ranking reads the
+        towers', which always come.
         """
         user_BD = self.user_vectors(user_inputs, batch.user_B)
         rows = torch.arange(len(batch.length_B), device=batch.length_B.device)
         known = (batch, tables, user_BD, rows, batch.length_B)
-        hidden = self.hidden(*known)
-        return self._turned(hidden, self.hidden(*known, own=True) if own else {}, request)
+        return self._states(known, request, list(self.tasks) if asked is None else asked)
 
-    def _turned(
-        self, hidden: dict[str, Tensor], own: dict[str, Tensor], request: Tensors | None
-    ) -> States:
-        """The states that tasks read, given the towers' plain ones."""
+    def _states(self, known: Known, request: Tensors | None, asked: Collection[str]) -> States:
+        """The states that tasks read; ``known`` are the arguments of :meth:`hidden`."""
+        hidden, own = self.hidden(*known), self.hidden(*known, own=asked)
         shared = self.shared(torch.cat(list(hidden.values()), dim=-1))
         if self.turn is None:
             return States(hidden, shared, own)
-        return States(*self.turn(hidden, shared, own, request))
+        return States(*self.turn(hidden, shared, own, request, asked))
 
     # ------------------------------------------------------------------ training
 
@@ -351,7 +357,7 @@ class QuintetModel(nn.Module):
         if user_BD is not None:
             user_BD = torch.where(withheld_B[:, None], torch.zeros_like(user_BD), user_BD)
         known = (batch.without_last(), tables, user_BD, row_N, column_N)
-        states = self._turned(self.hidden(*known), self.hidden(*known, own=True), request)
+        states = self._states(known, request, list(self.tasks))
         step = Step(
             hidden=states.hidden,
             shared_ND=states.shared_BD,

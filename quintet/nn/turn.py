@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -62,6 +62,7 @@ class Turn(nn.Module):
         shared_ND: Tensor,
         own: Mapping[str, Tensor],
         request: Mapping[str, Tensor] | None,
+        asked: Collection[str],
     ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
         """By tower, shared, and by task: all [N, D].
 
@@ -70,6 +71,7 @@ class Turn(nn.Module):
             shared_ND: of all towers.
             own: [N, D] by task that has a tower of its own.
             request: [N, ...] by field; what is absent is unknown.
+            asked: tasks whose states are wanted.
         """
         told = self.request.told(request, len(shared_ND))
         request_ND = self.request(told)
@@ -80,7 +82,9 @@ class Turn(nn.Module):
             name: self.experts[name](state_ND, request_ND, scenario_N)["ranking"]
             for name, state_ND in hidden.items()
         }
-        by_task = self.experts["shared"](shared_ND, request_ND, scenario_N) if self.others else {}
+        by_task = {}
+        if not set(self.others).isdisjoint(asked):
+            by_task = self.experts["shared"](shared_ND, request_ND, scenario_N)
         for name, state_ND in own.items():
             by_task |= self.experts[name](state_ND, request_ND, scenario_N)
         return turned, shared_ND, by_task

@@ -185,12 +185,12 @@ class EvidenceBuilder:
     # ------------------------------------------------------------------ states
 
     @torch.no_grad()
-    def states(self, moments: Moments, *, own: bool = True) -> States:
+    def states(self, moments: Moments, asked: Collection[str] | None = None) -> States:
         """States of the model at the given moments; equal alone and in any batch.
 
         Args:
             moments: of histories.
-            own: whether tasks that have a tower of their own are asked; ranking has no need of it.
+            asked: tasks whose states are wanted; all when absent.
         """
         windows = newest_windows(moments, self.model.config.longest)
         gaps = gap_buckets(moments.events)
@@ -200,7 +200,7 @@ class EvidenceBuilder:
             index = order[start : start + HISTORIES_PER_BLOCK]
             batch = collate(moments.events, windows.take(index), gaps).to(self.device)
             request = None if moments.request is None else self._asked(moments.request, index)
-            parts.append(self.model.states(batch, self.tables, self.user_inputs, request, own))
+            parts.append(self.model.states(batch, self.tables, self.user_inputs, request, asked))
         back = torch.from_numpy(np.argsort(order, kind="stable"))
         hidden: dict[str, Tensor] = {
             name: torch.cat([part.hidden[name] for part in parts])[back]
@@ -259,11 +259,21 @@ class EvidenceBuilder:
         return torch.stack(columns, dim=-1)
 
     @torch.no_grad()
-    def queries(self, histories: Interactions, states: States | None = None) -> dict[str, Tensor]:
-        """[B, X] the history side of every kind of evidence in :attr:`linear`."""
-        states = self.states(Moments.newest(histories), own=False) if states is None else states
+    def queries(
+        self,
+        histories: Interactions,
+        states: States | None = None,
+        names: Collection[str] | None = None,
+    ) -> dict[str, Tensor]:
+        """[B, X] the history side of kinds of evidence in :attr:`linear`: of ``names``, or all."""
+        wanted = {
+            name: side for name, side in self.linear.items() if names is None or name in names
+        }
+        if states is None:
+            asked = ["interaction"] if "rating" in wanted else []
+            states = self.states(Moments.newest(histories), asked)
         queries = {}
-        for name, side in self.linear.items():
+        for name, side in wanted.items():
             if name in self.towers:
                 state = states.hidden["content" if name == "content" else "identity"]
             elif name == "rating":

@@ -76,6 +76,9 @@ class FusedScores:
         counts_for_new = ((self.new_K != 0) & self.new_I.any()).tolist()
         self.gated = [name for name in self.sides_of if counts[self.place[name]]]
         self.plain = [name for name in self.sides_of if counts_for_new[self.place[name]]]
+        #: kinds of evidence that the history is asked for: those that count, and the towers, which
+        #: are all there is of people without a history
+        self.asked = frozenset([*self.gated, *self.plain, *evidence.towers])
         self.remembered = {
             name: memory
             for name, memory in evidence.recallable.items()
@@ -116,10 +119,13 @@ class FusedScores:
 
         Args:
             histories: a batch.
-            queries: of ``EvidenceBuilder.queries`` for it, where the caller has them.
+            queries: of ``EvidenceBuilder.queries`` for it, of all that are :attr:`asked`, where
+                the caller has them.
         """
         weight_BK = self.fusion.weights(self.evidence.context(histories))
-        known = dict(self.evidence.queries(histories) if queries is None else queries)
+        if queries is None:
+            queries = self.evidence.queries(histories, names=self.asked)
+        known = dict(queries)
         known["popularity"] = weight_BK.new_ones(histories.n_users, 1)
         empty_B0 = weight_BK[:, :0]
         gated = [known[name] * weight_BK[:, self.place[name], None] for name in self.gated]

@@ -79,7 +79,10 @@ class Scorer:
     @torch.no_grad()
     def fallback_scores(self, strangers: Interactions) -> Floats:
         """[B, I] scores of people without a history."""
-        weight_BK, queries = self._fallback(strangers), self.evidence.queries(strangers)
+        weight_BK, queries = (
+            self._fallback(strangers),
+            self.evidence.queries(strangers, names=self.evidence.towers),
+        )
         popularity_I = torch.from_numpy(self.evidence.popularity_I).to(weight_BK)
         score_BI = popularity_I.repeat(strangers.n_users, 1)
         for place, name in enumerate(self.evidence.names):
@@ -95,10 +98,17 @@ class Scorer:
         return self.bucket_weights(block)[:, self.bucket_I]
 
     @torch.no_grad()
-    def bucket_weights(self, block: Interactions) -> Tensor:
-        """[B, S, K] the weight of each kind of evidence for new, rare and well-known items."""
+    def bucket_weights(self, block: Interactions, weight_BK: Tensor | None = None) -> Tensor:
+        """[B, S, K] the weight of each kind of evidence for new, rare and well-known items.
+
+        Args:
+            block: of histories.
+            weight_BK: the gates, where the caller has them.
+        """
+        if weight_BK is None:
+            weight_BK = self.fusion.weights(self.evidence.context(block))
         bucket_S = torch.arange(N_BUCKETS, device=self.evidence.device)
-        gated_BSK = self.fusion.item_weights(self.evidence.context(block), bucket_S)
+        gated_BSK = self.fusion.item_weights(weight_BK, bucket_S)
         return torch.where(
             self._empty(block)[:, None, None], self._fallback(block)[:, None], gated_BSK
         )
@@ -203,8 +213,8 @@ class Scorer:
         return np.asarray(logits.softmax(-1).cpu().numpy(), np.float32)
 
     def _state_and_features(self, task: str, moments: Moments) -> tuple[Tensor, dict[str, Tensor]]:
-        shared_BD = self.evidence.states(moments).of(task)
-        return shared_BD, self.evidence.task_features(task, moments)
+        state_BD = self.evidence.states(moments, [task]).of(task)
+        return state_BD, self.evidence.task_features(task, moments)
 
 
 def side_by_side(

@@ -62,7 +62,8 @@ def calibrate_strategy(evidence: EvidenceBuilder, split: Split, rows: Ints) -> N
     if len(rows) < FEWEST_EVENTS:
         return
     moments = Moments.before(split.events, rows)
-    states, features = evidence.states(moments), evidence.task_features("strategy", moments)
+    states = evidence.states(moments, ["strategy"])
+    features = evidence.task_features("strategy", moments)
     label_N = torch.from_numpy(label_E[rows]).to(evidence.device)
     with torch.enable_grad():
         task.calibrate(states.of("strategy"), features, label_N)

@@ -89,7 +89,7 @@ def _calibrated(live: Live, one: Person, rows: Ints) -> tuple[Floats, Floats]:
     assert isinstance(task, Interaction)
     evidence = trained.scorer.evidence
     now = Moments.newest(batch([one], len(trained.items)))
-    shared_ND = evidence.states(now).of("interaction").expand(len(rows), -1)
+    shared_ND = evidence.states(now, ["interaction"]).of("interaction").expand(len(rows), -1)
     features = {
         name: tensor.expand(len(rows), *tensor.shape[1:])
         for name, tensor in evidence.task_features("interaction", now).items()

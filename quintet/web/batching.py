@@ -48,11 +48,16 @@ class Batcher(Generic[In, Made, Out]):
         self._runner: asyncio.Task[None] | None = None
         self._finishing: set[asyncio.Task[None]] = set()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits."""
+        return self._runner is None or self._runner.done()
+
     async def ask(self, request: In) -> Out:
         """The result for one request; raises what the work gave for it."""
         future: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
-        if self._runner is None or self._runner.done():
+        if self.idle:
             self._runner = asyncio.create_task(self._run())
         return await future
 

@@ -102,6 +102,10 @@ class Known:
         made_for[owner] = made
         return made
 
+    def held(self, owner: Owner, live: Live) -> Person | None:
+        """An owner as :meth:`of` made them, if nothing came since that was followed."""
+        return self._made.get(live.trained, {}).get(owner)
+
     def kept(self, owner: Owner) -> Kept:
         """The records of an owner."""
         found = self._kept.get(owner)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,15 @@ class Person:
 
     def __len__(self) -> int:
         return len(self.item)
+
+    def asked_like(self, other: Person) -> list[Person]:
+        """This person, asked in all the ways that the ``other`` has a state for."""
+        for key, one in other.turned.items():
+            if one.state:
+                own = replace(self, asked=one.asked, state={}, turned={})
+                self.turned.setdefault(key, own)
+        turned = [self.turned[key] for key, one in other.turned.items() if one.state]
+        return [self, *turned] if other.state else turned
 
 
 def person(

@@ -118,8 +118,8 @@ class Ranker:
         #: of the kinds that are inner products: their places among the evidence, and where each
         #: begins among the coordinates
         self._linear = [self.names.index(name) for name in evidence.item_sides]
-        widths = [side.shape[1] for side in evidence.item_sides.values()]
-        self._starts = np.cumsum([0, *widths])[:-1]
+        self._widths = {name: side.shape[1] for name, side in evidence.item_sides.items()}
+        self._starts = np.cumsum([0, *self._widths.values()])[:-1]
 
     @cached_property
     def ids(self) -> np.ndarray:
@@ -226,15 +226,22 @@ class Ranker:
             start = stop
         return States(**parts)
 
+    @torch.inference_mode()
     def _make_states(self, people: Sequence[Person]) -> None:
         evidence = self.scorer.evidence
         histories = batch(people, len(self.trained.items))
-        queries = evidence.queries(histories)
+        queries = evidence.queries(histories, names=self.scorer.fused.asked)
         sides = self.scorer.fused.sides(histories, queries)
-        weight_BKS = self.scorer.bucket_weights(histories).numpy().transpose(0, 2, 1)
-        one_B1 = sides.weight_BK.new_ones(len(people), 1)  # of popularity, which asks nothing
-        asked = [queries.get(name, one_B1) for name in evidence.item_sides]
-        query_BX = torch.cat(asked, dim=1).numpy()
+        weight_BSK = self.scorer.bucket_weights(histories, sides.weight_BK)
+        weight_BKS = weight_BSK.numpy().transpose(0, 2, 1)
+        queries["popularity"] = sides.weight_BK.new_ones(len(people), 1)
+        query_BX = torch.cat(
+            [
+                queries[name] if name in queries else sides.weight_BK.new_zeros(len(people), width)
+                for name, width in self._widths.items()
+            ],
+            dim=1,
+        ).numpy()
         mean_BK = np.zeros((len(people), len(self.names)), np.float32)
         mean_BSL = np.add.reduceat(query_BX[:, None] * self._mean_SX, self._starts, axis=2)
         weight_BLS = weight_BKS[:, self._linear]

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from quintet.errors import OverloadedError, QuintetError
 from quintet.store import Appended, Event, Exposure, Journal, Outcome, Record
 from quintet.web import answers, items, journaling, models
+from quintet.web.ahead import Ahead
 from quintet.web.batching import Batcher
 from quintet.web.experiments import Experiments
 from quintet.web.known import Known
@@ -93,6 +94,7 @@ class Service:
         self.builder = items.Builder(holder, journal)
         self.recounter = Recounter(holder, journal, self.settings.recount_seconds)
         self.batcher = Batcher(self._make, self._expose, self.thinker, self.settings.batch)
+        self.ahead = Ahead(holder, self.known, self.thinker, lambda: self.batcher.idle)
         self.draining = False
         self.swapping = asyncio.Lock()
         self.problems: dict[str, str] = {}
@@ -207,6 +209,7 @@ class Service:
         unknown = int((rows < 0).sum())
         self.metrics.unknown.inc(unknown)
         self.metrics.offset.set(self.journal.last_offset)
+        self.ahead.of({record.owner for record in records})
         return {
             "request_id": request_id,
             "accepted": counts[Outcome.NEW],

@@ -158,5 +158,5 @@ def test_new_items_get_the_weights_that_were_set_apart_for_them() -> None:
     context, bucket = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([0, 2])
     # the new item: 0 · 1 + 5 · 1; the known one: 1 · 1 + 2 · 1
     assert fusion(evidence, context, bucket).tolist() == [[5.0, 3.0]]
-    weights = fusion.item_weights(context, bucket)
+    weights = fusion.item_weights(fusion.weights(context), bucket)
     torch.testing.assert_close((evidence * weights).sum(-1), fusion(evidence, context, bucket))

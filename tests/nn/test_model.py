@@ -248,7 +248,7 @@ def test_a_state_never_sees_the_event_that_it_predicts(backbone: str) -> None:
     with torch.no_grad():
         rest = (encoded(network), None, torch.zeros_like(seen_N), seen_N)
         before, after = (
-            network.hidden(b, *rest) | network.hidden(b, *rest, own=True)
+            network.hidden(b, *rest) | network.hidden(b, *rest, own=network.tasks)
             for b in (batch, replace(batch, item_BL=item_BL, time_BL=time_BL))
         )
     assert {"identity", "content", "strategy"} == set(before)
@@ -289,9 +289,13 @@ def test_a_task_with_a_tower_of_its_own_leaves_the_others_towers_alone() -> None
 
 def test_a_tower_of_its_own_is_asked_only_where_its_task_is(model: QuintetModel) -> None:
     batch = newest(model, EVENTS)
-    states = [model.eval().states(batch, encoded(model), None, own=own) for own in (True, False)]
-    torch.testing.assert_close(states[0].hidden, states[1].hidden)
-    assert set(states[0].by_task) - set(states[1].by_task) == {"strategy"}
+    asked = (None, ["strategy"], ["interaction"], [])
+    states = [model.eval().states(batch, encoded(model), None, asked=one) for one in asked]
+    for one in states[1:]:
+        torch.testing.assert_close(states[0].hidden, one.hidden)
+    torch.testing.assert_close(states[0].of("strategy"), states[1].of("strategy"))
+    torch.testing.assert_close(states[0].of("interaction"), states[2].of("interaction"))
+    assert ["strategy" in one.by_task for one in states] == [True, True, False, False]
     assert not model_of(DATA, off=["strategy"]).own_towers
     with pytest.raises(ConfigError, match="unknown task 'poetry'"):
         model_of(DATA, own_towers=["poetry"])
