@@ -1,13 +1,11 @@
-"""``python -m benchmarks.interplay``: do the five tasks help each other?
+"""Every task by itself, all tasks, and all but one: the network alone, on MovieLens-100K.
 
-Trains the network alone (no counted memory) on MovieLens-100K with each task by itself, with all
-tasks, and with all but one; on the same split by time, with some items left out. For every task its
-own figure and the ranking's, with the paired difference to all tasks together.
+No counted memory; on the same split by time, with some items left out. For every task its own
+figure and the ranking's, with the paired difference to all tasks together.
 """
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import sys
 import time
@@ -47,20 +45,15 @@ FIGURES = {
 ALL = "all five"
 
 
-def main() -> None:
+def run(out: Path, workers: int, seeds: int) -> None:
     """Run all variants and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.interplay")
-    parser.add_argument("--out", type=Path, default=Path("reports/interplay"))
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--seeds", type=int, default=1, help="trainings of each variant")
-    arguments = parser.parse_args()
     started = time.perf_counter()
     variants = list_variants()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(arguments.workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
         epochs = equal_epochs(variants, pool)
         jobs = {
-            name: [pool.submit(measure, off, seed, epochs[name]) for seed in range(arguments.seeds)]
+            name: [pool.submit(measure, off, seed, epochs[name]) for seed in range(seeds)]
             for name, off in variants.items()
         }
         runs = {name: [job.result() for job in own] for name, own in jobs.items()}
@@ -70,7 +63,7 @@ def main() -> None:
         for name, own in runs.items()
     }
     seconds = {"everything": time.perf_counter() - started}
-    show_and_write(measured, spent, arguments.out, arguments.seeds, seconds)
+    show_and_write(measured, spent, out, seeds, seconds)
 
 
 def equal_epochs(variants: dict[str, list[str]], pool: ProcessPoolExecutor) -> dict[str, int]:
@@ -213,7 +206,3 @@ def _compare(
         "low": ends[0],
         "high": ends[1],
     }
-
-
-if __name__ == "__main__":
-    main()
