@@ -104,6 +104,8 @@ def train(
     if from_journal:
         data, settings, offset = _with_journal(data, settings, from_journal)
     dataset = open_data(data, settings, items=items, users=users, relations=relations)
+    for note in dataset.report.notes:
+        warn(note)
     encoded = encode_clean(dataset, chosen.seed)
     split = split_by(encoded, protocol)
     warn_of_leaks(encoded, split)

@@ -11,6 +11,11 @@ from quintet.data.audit_checks import sorted_copies
 from quintet.data.audit_finding import Check, Evidence, Finding, grade, share
 from quintet.data.interactions import Ints
 
+#: microseconds
+YEAR = 31_556_952_000_000
+#: no log of events is that long
+FAR_YEARS = 40
+
 
 def duplicates(evidence: Evidence) -> Iterator[Finding]:
     """Events recorded twice: equal in user, item, behaviour and time."""
@@ -24,6 +29,31 @@ def duplicates(evidence: Evidence) -> Iterator[Finding]:
         f"{found:.2%} of events are exact copies of another"
         + ("; drop them when cleaning." if found else "."),
         {"share": found},
+    )
+
+
+def distant_times(evidence: Evidence) -> Iterator[Finding]:
+    """Events so far from the others in time that their times are of another unit, or made up."""
+    if not evidence.timed:
+        return
+    time = evidence.events.time
+    middle = np.median(time)
+    far = np.abs(time - middle) > FAR_YEARS * YEAR
+    message = f"All times lie within {FAR_YEARS} years of the middle one."
+    if far.any():
+        named = np.sort(time[far])[[0, -1]].astype("datetime64[us]").astype("datetime64[Y]")
+        years = " and ".join(dict.fromkeys(map(str, named)))
+        message = (
+            f"{share(far):.2%} of events ({int(far.sum()):,}) lie more than {FAR_YEARS} years from "
+            f"the middle one ({np.datetime64(int(middle), 'us').astype('datetime64[Y]')}), as in "
+            f"{years}. Seconds and milliseconds in one column look like that: bring them to one "
+            "unit, or drop them when cleaning."
+        )
+    yield Finding(
+        "distant_times",
+        "danger" if far.any() else "ok",
+        message,
+        {"share": share(far)},
     )
 
 
@@ -167,4 +197,12 @@ def _doubling(counts: Ints) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return edges, np.histogram(counts, edges)[0].astype(np.float64)
 
 
-QUALITY: tuple[Check, ...] = (duplicates, popularity, lengths, heavy_users, density, behaviours)
+QUALITY: tuple[Check, ...] = (
+    duplicates,
+    distant_times,
+    popularity,
+    lengths,
+    heavy_users,
+    density,
+    behaviours,
+)

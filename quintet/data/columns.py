@@ -7,6 +7,7 @@ is taken off first, so that ``userId``, ``USER_ID`` and ``user_id:token`` are on
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ ATOMIC_TYPES = ("token", "token_seq", "float", "float_seq")
 FLOAT32_MAX = 3.4028234e38
 #: column names that a message lists
 SHOWN = 20
+#: how alike two names must be for one to be taken for the other misspelt (difflib's ratio)
+ALIKE = 0.8
 
 
 @dataclass(frozen=True)
@@ -194,6 +197,24 @@ def resolve(
                 f'logs = [{{path = "...", columns = {{{column.name} = "..."}}}}]'
             )
     return found
+
+
+def resembling(
+    left_out: Iterable[str], read: Iterable[str], vocabulary: Sequence[Column]
+) -> dict[str, str]:
+    """Columns of a source that nobody reads, and the canonical column that each may be meant for.
+
+    Args:
+        left_out: names of the source's columns that stand for nothing.
+        read: canonical columns that were found.
+        vocabulary: all canonical columns.
+    """
+    absent = [column for column in vocabulary if column.name not in set(read)]
+    spelt = {_plain(name): one.name for one in absent for name in (one.name, *one.aliases)}
+    near = {
+        name: difflib.get_close_matches(_plain(name), spelt, n=1, cutoff=ALIKE) for name in left_out
+    }
+    return {name: spelt[found[0]] for name, found in near.items() if found}
 
 
 def _find(column: Column, free: Sequence[str], where: str) -> str:

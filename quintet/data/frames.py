@@ -72,6 +72,15 @@ class Frame:
         added = [self.rejects] if refused is None else [self.rejects, refused]
         return replace(self, table=table, rejects=rejects.concat(added))
 
+    def doubts(self) -> list[str]:
+        """Columns that are not read, although they look like one that is missing."""
+        meant = vocabulary.resembling(self.ignored, self.columns, self.known)
+        return [
+            f"{self.name}: column {found!r} is not read; if it is the {canonical}, rename it or "
+            f"say columns={{{canonical!r}: {found!r}}}"
+            for found, canonical in meant.items()
+        ]
+
     @classmethod
     def _build(
         cls,

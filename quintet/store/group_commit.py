@@ -132,15 +132,22 @@ class Writer:
         return len(self._took) == LATELY and min(self._took) < QUICK
 
     def _run(self) -> None:
-        while (work := self._next()) is not None:
-            if isinstance(work, Task):
-                with self._turn:
-                    _settle(work.future, work.work)
-            elif work:
-                with self._turn:
-                    self._write(work)
-            else:
-                _settle(Future(), self._later)
+        while self._do(self._next()):
+            pass  # what was done is kept in no variable: it may have been an erasure
+
+    def _do(self, work: list[Batch] | Task | None) -> bool:
+        """One turn; whether there is another."""
+        if work is None:
+            return False
+        if isinstance(work, Task):
+            with self._turn:
+                _settle(work.future, work.work)
+        elif work:
+            with self._turn:
+                self._write(work)
+        else:
+            _settle(Future(), self._later)
+        return True
 
     def _next(self) -> list[Batch] | Task | None:
         """The next group or task; an empty group where it is later now; None once closed."""

@@ -378,3 +378,8 @@ def _owner(user_id: Id | None, session_id: str | None) -> Owner:
     if session_id is None:  # every constructor has refused this
         raise DataError("neither user_id nor session_id")
     return Owner("session", session_id)
+
+
+def forget_owners() -> None:
+    """Keep no owner in memory: one of them was erased."""
+    _owner.cache_clear()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from quintet.errors import CorruptStoreError, MissingExtraError
 from quintet.store import codec
-from quintet.store.records import KINDS, Owner, Record
+from quintet.store.records import KINDS, Owner, Record, forget_owners
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -215,3 +215,10 @@ def _cipher(secret: bytes) -> AESGCM:
     except ImportError:
         raise MissingExtraError("the journal", "serve") from None
     return AESGCM(secret)
+
+
+def forget() -> None:
+    """Keep nothing of owners and their secrets in memory: one of them was erased."""
+    owner_hash.cache_clear()
+    _cipher.cache_clear()
+    forget_owners()

@@ -209,6 +209,7 @@ class SealedJournal(Journal):
         left = {key.owner: receipt for key, receipt in self._finish_erasures()}
         unreached = shred_copies(self.keys, hashed)
         token = self.keys.shred(hashed)
+        seal.forget()
         if token is None:
             offset, digest, n_records = left.get(hashed, (0, "", 0))
             return Receipt(offset, digest, n_records, unreached)

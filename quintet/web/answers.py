@@ -143,6 +143,21 @@ def profile(lists: ListMaker, user: str | int, export: bool) -> dict[str, Any]:
     one, _ = _person(lists, live, user, None)
     if not len(one) and one.row < 0 and not one.edits:
         raise UnknownIdError("nothing is known of this user")
+    answer = _described(lists, live, user, one)
+    if not export:
+        return answer
+    told = [event for _, event in lists.known.kept(owner_of(live.trained, user, None)).events]
+    history = _history(live, one) + _not_read(live, told)
+    return answer | {"history": sorted(history, key=lambda event: event["timestamp"])}
+
+
+def edited(lists: ListMaker, user: str | int) -> dict[str, Any]:
+    """The profile after an edit, which may have taken back all that was known of somebody."""
+    live = lists.holder.live
+    return _described(lists, live, user, _person(lists, live, user, None)[0])
+
+
+def _described(lists: ListMaker, live: Live, user: str | int, one: Person) -> dict[str, Any]:
     shape, scorer = live.trained.model.shape, live.trained.scorer
     now = Moments.newest(batch([one], len(live.trained.items)))
     tasks = live.trained.model.tasks
@@ -154,7 +169,7 @@ def profile(lists: ListMaker, user: str | int, export: bool) -> dict[str, Any]:
         strategy = _weights(STRATEGIES, scorer.strategy(now)[0], {})
     value = one.value[~np.isnan(one.value)]
     counts = np.bincount(one.behaviour, minlength=len(shape.behaviours))
-    answer = {
+    return {
         "model": live.version,
         "delta_offset": lists.known.offset,
         "user_id": user,
@@ -166,11 +181,6 @@ def profile(lists: ListMaker, user: str | int, export: bool) -> dict[str, Any]:
         "mean_value": round(float(value.mean()), 4) if len(value) else None,
         "edits": dict(one.edits),
     }
-    if not export:
-        return answer
-    told = [event for _, event in lists.known.kept(owner_of(live.trained, user, None)).events]
-    history = _history(live, one) + _not_read(live, told)
-    return answer | {"history": sorted(history, key=lambda event: event["timestamp"])}
 
 
 def _weights(

@@ -256,7 +256,7 @@ class Service:
         """Store an edit; the next answer keeps to it."""
         await self.think(answers.check_edit, self.holder.live, changes)
         await self.record([journaling.edit(self.holder.live, user, changes)])
-        return await self.profile(user)
+        return await self.think(answers.edited, self.lists, user)
 
     async def erase(self, user: str | int) -> dict[str, Any]:
         """Make everything of a user unreadable, and forget it."""

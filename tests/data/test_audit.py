@@ -75,6 +75,7 @@ def test_a_clean_log_raises_no_alarm() -> None:
         "unseen_users",
         "target_in_features",
         "duplicates",
+        "distant_times",
         "popularity",
         "lengths",
         "heavy_users",
@@ -265,6 +266,19 @@ def test_duplicates() -> None:
     assert finding.severity == "warning"
     twice["behaviour"][-100:] = 1  # another behaviour is another event
     assert only(audit(rebuilt(CLEAN, **twice)), "duplicates").severity == "ok"
+
+
+@pytest.mark.parametrize("factor", [1000, 0.001])
+def test_times_of_two_units_are_told(factor: float) -> None:
+    seconds = np.int64(1.4e15)  # microseconds: 2014
+    time = CLEAN.time % 10**12 + seconds
+    assert only(audit(rebuilt(CLEAN, time=time)), "distant_times").severity == "ok"
+    time[::10] = (time[::10] * factor).astype(np.int64)
+    finding = only(audit(rebuilt(CLEAN, time=time)), "distant_times")
+    assert finding.severity == "danger"
+    assert finding.values["share"] == pytest.approx(0.1, abs=0.01)
+    assert "(2014)" in finding.message
+    assert ("46" if factor > 1 else "1970") in finding.message
 
 
 def test_popularity() -> None:

@@ -212,6 +212,22 @@ def test_columns_that_a_log_does_not_know_are_named():
     log = EventLog.read({"user": [1], "item": [2], "mood": ["good"]})
     assert log.columns == ["user_id", "item_id"]
     assert log.ignored == ("mood",)
+    assert log.doubts() == []
+
+
+def test_a_column_that_looks_misspelt_is_told_with_its_remedy():
+    given = {"user": [1], "item": [2], "timestmp": [3], "pric": [4.0], "mood": ["good"]}
+    log = EventLog.read(given, name="shop.csv")
+    assert log.doubts() == [
+        "shop.csv: column 'timestmp' is not read; if it is the timestamp, rename it or say "
+        "columns={'timestamp': 'timestmp'}",
+        "shop.csv: column 'pric' is not read; if it is the price, rename it or say "
+        "columns={'price': 'pric'}",
+    ]
+    named = EventLog.read(given, columns={"timestamp": "timestmp", "price": "pric"})
+    assert named.doubts() == []
+    spare = EventLog.read({"user": [1], "item": [2], "timestamp": [1], "timestmp": [3]})
+    assert spare.doubts() == [], "there is one already"
 
 
 def test_atomic_item_files_keep_their_types(tmp_path):

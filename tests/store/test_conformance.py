@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from quintet.store import (
     Outcome,
     Owner,
     ProfileEdit,
+    seal,
 )
 from quintet.store.checks import LARGEST_WHOLE
 from tests.store.conftest import Place, event, exposure
@@ -212,6 +214,22 @@ def test_the_secret_itself_is_gone_from_the_files(place: Place) -> None:
     journal.close()
     assert destroyed not in place.bytes_at_rest()
     assert left.pop() in place.bytes_at_rest()
+
+
+def test_nothing_of_an_erased_user_is_kept_in_memory(place: Place) -> None:
+    journal = place.open()
+    journal.append([secret_event(1, "eve-0815"), event(2, "bob")])
+    assert len(journal.read_owner(Owner.user("eve-0815"))) == 1
+
+    def kept(user: str) -> int:
+        gc.collect()
+        owners = [one for one in gc.get_objects() if type(one) is Owner]
+        return sum(one.id == user for one in owners)
+
+    assert kept("eve-0815") > 0
+    journal.erase(Owner.user("eve-0815"))
+    assert kept("eve-0815") == 0
+    assert not any(cache.cache_info().currsize for cache in (seal.owner_hash, seal._cipher))
 
 
 def test_an_erased_user_may_come_back_as_somebody_new(place: Place) -> None:

@@ -246,6 +246,14 @@ def test_edits_change_the_next_answer(running) -> None:
     )
 
 
+def test_who_takes_back_all_they_ever_said_is_told_so(running) -> None:
+    path, item = "/v1/profile/only-mutes", running.ids("items")[0]
+    assert running.http.patch(path, json={"mute_items": {item: True}}).json()["edits"]
+    taken_back = running.http.patch(path, json={"mute_items": {item: None}})
+    assert (taken_back.status_code, taken_back.json()["edits"]) == (200, {})
+    assert running.http.get(path).status_code == 404
+
+
 def test_muted_categories_are_not_shown(running, offline) -> None:
     user = running.ids("users")[6]
     category = offline.trained.item_table["category"].to_pylist()[0]
