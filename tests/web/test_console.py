@@ -19,7 +19,8 @@ def offline(bundle) -> Recommender:
 
 @pytest.fixture(scope="module")
 def page(running) -> str:
-    answer = running.http.get("/console")
+    assert running.http.get("/", follow_redirects=False).headers["location"] == "/console"
+    answer = running.http.get("/", follow_redirects=True)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
     return answer.text
