@@ -250,7 +250,8 @@ def plain_request(data: bytes, limits: Limits) -> tuple[str, str] | None:
     head, ended, body = data.partition(b"\r\n\r\n")
     if not ended or len(head) > limits.header_bytes or len(body) > limits.body_bytes:
         return None
-    lines = head.lower()
+    # what many clients say, and means what goes without saying
+    lines = (head.lower() + b"\r\n").replace(b"\r\nconnection: keep-alive\r\n", b"\r\n")
     if any(word in lines for word in UNUSUAL):
         return None
     _, told, behind = lines.partition(b"\r\ncontent-length: ")

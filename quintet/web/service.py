@@ -94,8 +94,8 @@ class Service:
         self.builder = items.Builder(holder, journal)
         self.recounter = Recounter(holder, journal, self.settings.recount_seconds)
         self.batcher = Batcher(self._make, self._expose, self.thinker, self.settings.batch)
-        self.ahead = Ahead(holder, self.known, self.thinker, lambda: self.batcher.idle)
         self.draining = False
+        self.ahead = Ahead(holder, self.known, self.thinker, self._idle)
         self.swapping = asyncio.Lock()
         self.problems: dict[str, str] = {}
 
@@ -181,6 +181,10 @@ class Service:
             kept = "failed"
         self.metrics.exposures.labels(kept).inc(making.exposures)
         return [one.body(kept) if isinstance(one, Made) else one for one in making.made]
+
+    def _idle(self) -> bool:
+        """Whether the model has nothing to do, and is there to do something."""
+        return self.batcher.idle and not self.draining
 
     async def recommend(self, request: models.RecommendIn, request_id: str) -> bytes:
         """A list as JSON, its exposure on disk."""

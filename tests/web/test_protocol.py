@@ -236,6 +236,7 @@ FIELDS += [
     b"content-length: 2, 2",
     b"x: content-length: 2",
 ]
+FIELDS += [b"Connection: keep-alive", b"connection: keep-alive, close"]
 FIELDS += [b"transfer-encoding: chunked", b"Connection: close", b"expect: 100-continue", b" x", b""]
 BODIES = [b"", b"{}", b"{", b"2\r\n{}\r\n0\r\n\r\n", b"{}GET / HTTP/1.1\r\n\r\n"]
 ENDS = st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r"])
@@ -278,6 +279,10 @@ def test_what_is_plain_is_one_whole_request_to_the_parser_too(line, fields, end,
 def test_a_plain_request_is_known_as_one() -> None:
     asked = ASK + b"content-length: 2\r\n\r\n{}"
     assert plain_request(asked, Limits()) == ("POST", "/v1/recommend")
+    kept = ASK + b"Connection: keep-alive\r\ncontent-length: 2\r\n\r\n{}"
+    assert plain_request(kept, Limits()) == ("POST", "/v1/recommend")
+    for more in (b"Connection: keep-alive, close", b"x: connection: keep-alive", b"upgrade: x"):
+        assert plain_request(kept.replace(b"host: x", more), Limits()) is None
     assert plain_request(asked, Limits(body_bytes=1)) is None
     assert plain_request(asked, Limits(header_bytes=50)) is None
 
