@@ -107,7 +107,9 @@ class Journal(ABC):
     local: ClassVar[bool] = False
 
     @abstractmethod
-    def submit(self, records: Sequence[Record], *, at_once: bool = False) -> Future[list[Appended]]:
+    def submit(
+        self, records: Sequence[Record], *, at_once: bool = False, drawn: bool = False
+    ) -> Future[list[Appended]]:
         """Queue records; the future is done when they are on disk, one answer a record, in order.
 
         The records of one call are stored together or not at all. Does not block: in a coroutine,
@@ -118,6 +120,8 @@ class Journal(ABC):
             at_once: write them before this returns, where the store is local, has been quick of
                 late and nobody else writes: for many records at a time, less work than to wake
                 the writer and be woken by it.
+            drawn: the caller has just drawn their ids at random, so that none is looked up: in a
+                journal larger than memory that would be a read from the disk for each.
 
         Raises:
             DataError: not records, one is an ``Erasure``, or an id stands twice with two contents.

@@ -33,10 +33,11 @@ MANY, LATER = 8, 0.1
 
 @dataclass(slots=True)
 class Batch:
-    """Records of one call, stored together or not at all."""
+    """Records of one call, stored together or not at all; ``drawn``: nobody else has their ids."""
 
     records: list[Encoded]
     future: Future[list[Appended]]
+    drawn: bool = False
 
 
 @dataclass(slots=True)
@@ -76,14 +77,16 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="quintet-journal", daemon=True)
         self._thread.start()
 
-    def submit(self, records: list[Encoded], *, at_once: bool = False) -> Future[list[Appended]]:
+    def submit(
+        self, records: list[Encoded], *, at_once: bool = False, drawn: bool = False
+    ) -> Future[list[Appended]]:
         """Queue a batch, or write it ``at_once`` where that is quick and nobody is before it.
 
         Raises:
             StoreBusyError: too many records wait; nothing was queued.
             StoreError: closed.
         """
-        batch = Batch(records, Future())
+        batch = Batch(records, Future(), drawn)
         if at_once and self._is_quick() and self._turn.acquire(blocking=False):
             try:
                 if not self._waiting and not self._closed:

@@ -174,6 +174,8 @@ class PostgresJournal(SealedJournal):
         return session.run(lambda c: c.execute(session.statement(text), values).fetchall())
 
     def _find(self, ids: Sequence[bytes]) -> dict[bytes, Sealed]:
+        if not ids:
+            return {}
         hits = self._select('SELECT "offset", frame FROM {schema}.records WHERE id = ANY(%s)', ids)
         return {row.id: row for row in _parsed(hits)}
 

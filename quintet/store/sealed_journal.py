@@ -13,6 +13,8 @@ import time
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from itertools import compress
+from operator import not_
 from pathlib import Path
 from typing import get_args
 
@@ -87,7 +89,9 @@ class SealedJournal(Journal):
 
     # ------------------------------------------------------------------ writing
 
-    def submit(self, records: Sequence[Record], *, at_once: bool = False) -> Future[list[Appended]]:
+    def submit(
+        self, records: Sequence[Record], *, at_once: bool = False, drawn: bool = False
+    ) -> Future[list[Appended]]:
         """See :meth:`Journal.submit`."""
         encoded: list[Encoded] = []
         contents: dict[tuple[str, str], bytes] = {}
@@ -98,23 +102,24 @@ class SealedJournal(Journal):
             if contents.setdefault((record.kind, record.record_id), body) != body:
                 raise DataError(f"two records of kind {record.kind!r} have one id")
             encoded.append((record, body))
-        return self._writer.submit(encoded, at_once=at_once and self.local)
+        return self._writer.submit(encoded, at_once=at_once and self.local, drawn=drawn)
 
     def _commit(self, batches: Sequence[Batch]) -> list[list[Appended]]:
         """On the writer's thread: store what is new of a group, answer for every record."""
         records = [one for batch in batches for one in batch.records]
+        drawn = [batch.drawn for batch in batches for _ in batch.records]
         for _ in range(MOST_RACES):
             try:
-                answers = iter(self._store(records))
+                answers = iter(self._store(records, drawn))
             except RacedError:
                 continue
             return [[next(answers) for _ in batch.records] for batch in batches]
         raise StoreError("other processes write so fast that this one finds no turn")
 
-    def _store(self, records: Sequence[Encoded]) -> list[Appended]:
+    def _store(self, records: Sequence[Encoded], drawn: Sequence[bool]) -> list[Appended]:
         pepper = self.keys.pepper
         ids = [seal.record_hash(pepper, record) for record, _ in records]
-        rows = self._find(ids)
+        rows = self._find(list(compress(ids, map(not_, drawn))))
         fresh: dict[bytes, Encoded] = {}
         for identity, encoded in zip(ids, records, strict=True):
             if identity not in rows:

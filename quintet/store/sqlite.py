@@ -196,6 +196,8 @@ class SQLiteJournal(SealedJournal):
     def _find(self, ids: Sequence[bytes]) -> dict[bytes, Sealed]:
         if self._failed:
             self._mend()
+        if not ids:
+            return {}
         waiting = self._pending.find(ids)
         return waiting | self._guard(lambda: self._file.find(ids))
 

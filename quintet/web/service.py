@@ -166,7 +166,9 @@ class Service:
     def _submitted(self, exposures: Sequence[Exposure]) -> Future[list[Appended]]:
         stored: Future[list[Appended]] = Future()
         try:
-            return self.journal.submit(exposures, at_once=True) if exposures else stored
+            if not exposures:
+                return stored
+            return self.journal.submit(exposures, at_once=True, drawn=True)
         except QuintetError as error:
             stored.set_exception(error)
             return stored

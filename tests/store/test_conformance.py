@@ -216,6 +216,18 @@ def test_the_secret_itself_is_gone_from_the_files(place: Place) -> None:
     assert left.pop() in place.bytes_at_rest()
 
 
+def test_what_has_a_drawn_id_is_stored_without_a_look(place: Place, monkeypatch) -> None:
+    journal = place.open()
+    looked: list[int] = []
+    find = journal._find
+    monkeypatch.setattr(journal, "_find", lambda ids: (looked.append(len(ids)), find(ids))[1])
+    drawn = journal.submit([exposure(1), exposure(2), exposure(2)], drawn=True)
+    assert offsets(drawn.result()) == [(1, "new"), (2, "new"), (2, "duplicate")]
+    assert offsets(journal.append([exposure(1), event(3)])) == [(1, "duplicate"), (3, "new")]
+    assert looked == [0, 2]
+    assert [entry.offset for entry in journal.read()] == [1, 2, 3]
+
+
 def test_nothing_of_an_erased_user_is_kept_in_memory(place: Place) -> None:
     journal = place.open()
     journal.append([secret_event(1, "eve-0815"), event(2, "bob")])
