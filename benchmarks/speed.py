@@ -4,6 +4,7 @@ Parts, each of which leaves its own lines in ``--out`` so that they can be measu
 
 - ``epochs``: an epoch of each side in turn, the median of ``--epochs``; the same network for all;
 - ``tower``: quintet's tower of that shape to convergence, for the picture;
+- ``towers``: both neural towers alone, without a counted memory, to their end;
 - ``whole``: the whole delivered checkpoint, all stages;
 - ``serve``: all users ranked from the checkpoint of ``whole``;
 - ``scale``: CPU time of an event with a share of the users and the whole catalogue;
@@ -93,9 +94,17 @@ def _tower(options: argparse.Namespace) -> None:
     alone("quintet", [*line, "--out", str(options.out / "tower.jsonl")], options.threads)
 
 
+def _towers(options: argparse.Namespace) -> None:
+    _trained(options, "towers.jsonl", ["--set=memories={}"])
+
+
 def _whole(options: argparse.Namespace) -> None:
-    line = _own("quintet_whole", options, options.out / "whole.jsonl")
-    line += [str(options.sequences.absolute()), "--bundle", str(options.out / "bundle")]
+    _trained(options, "whole.jsonl", ["--bundle", str(options.out / "bundle")])
+
+
+def _trained(options: argparse.Namespace, out: str, more: list[str]) -> None:
+    line = _own("quintet_whole", options, options.out / out)
+    line += [str(options.sequences.absolute()), *more]
     if options.items:
         line += ["--items", str(options.items.absolute())]
     line += [f"--set={one}" for one in options.set]
@@ -145,6 +154,7 @@ def _own(module: str, options: argparse.Namespace, out: Path) -> list[str]:
 PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "epochs": _epochs,
     "tower": _tower,
+    "towers": _towers,
     "whole": _whole,
     "serve": _serve,
     "scale": _scale,

@@ -38,6 +38,10 @@ def assemble(folder: Path, dataset: str, command: str) -> dict[str, Any]:
         seconds["checkpoint"] = whole["seconds"]
         seconds["checkpoint, refitted"] = whole["seconds_with_refit"]
         curves.append(Curve("quintet, whole", [whole["seconds"]], [whole["valid"][METRIC]]))
+    if towers := _told(folder / "towers.jsonl"):
+        models[f"{OURS}, neural towers alone"] = towers["test"]
+        seconds["neural towers alone"] = towers["seconds"]
+        curves.append(Curve("quintet, both towers", [towers["seconds"]], [towers["valid"][METRIC]]))
     speed |= _served(folder)
     scale = _json(folder / "scale.json")
     if scale:
@@ -64,10 +68,11 @@ def _curves(
     folder: Path, epochs: dict[str, dict[str, float]], models: dict[str, Any], speed: dict[str, Any]
 ) -> tuple[list[Curve], Line]:
     """Curves that can be drawn, and what the whole checkpoint told; fills models and speed."""
-    whole: Line = {}
-    if (folder / "whole.jsonl").exists():
-        for line in _lines(folder / "whole.jsonl"):
-            whole |= line
+    trained = {
+        name: told
+        for name, path in (("checkpoint", "whole.jsonl"), ("neural_towers", "towers.jsonl"))
+        if (told := _told(folder / path))
+    }
     curves, ours = [], None
     if (folder / "tower.jsonl").exists():
         lines = read_lines(folder / "tower.jsonl")
@@ -83,9 +88,18 @@ def _curves(
         if side in epochs:  # a curve is run under any load: its own seconds say nothing
             peers.append(curve(name, lines, epochs[side]["seconds"]))
     if ours and peers:
-        done = (whole["seconds"], whole["valid"][METRIC]) if "valid" in whole else None
-        speed["reach"] = reach(ours, peers, done)
-    return [*curves, *peers], whole if "valid" in whole else {}
+        ended = {name: (told["seconds"], told["valid"][METRIC]) for name, told in trained.items()}
+        speed["reach"] = reach(ours, peers, ended)
+    return [*curves, *peers], trained.get("checkpoint", {})
+
+
+def _told(path: Path) -> Line:
+    """What a training to the end told, all lines as one; nothing if it was not measured."""
+    told: Line = {}
+    if path.exists():
+        for line in _lines(path):
+            told |= line
+    return told if "valid" in told else {}
 
 
 def _served(folder: Path) -> dict[str, Any]:

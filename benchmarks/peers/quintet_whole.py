@@ -3,8 +3,8 @@
 ``python -m benchmarks.peers.quintet_whole FILE --items TSV --bundle FOLDER``
 
 The clock runs from reading the file to the saved bundle, with the settings of the accuracy
-benchmark: trained strictly (``seconds``), then refitted on the validation events too and saved
-(``seconds_with_refit``). What follows only measures it.
+benchmark: trained strictly (``seconds``), then, with ``--bundle``, refitted on the validation
+events too and saved (``seconds_with_refit``). What follows only measures it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sequences", type=Path)
     parser.add_argument("--items", type=Path, help="table with item_id and content columns")
-    parser.add_argument("--bundle", type=Path, required=True, help="where the checkpoint goes")
+    parser.add_argument("--bundle", type=Path, help="where the refitted checkpoint goes")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--config", type=Path, default=CONFIG)
@@ -60,16 +60,18 @@ def main() -> None:
     )
     fitted = train(encoded, split, config, on_stage=on_stage)
     trained, strict = fitted.trained, to_strict.stop()
-    refitted = refit(fitted, encoded, split, config, "full", on_stage=on_stage).trained
-    on_stage("saving")
-    refitted.save(options.bundle)
+    if options.bundle:
+        refitted = refit(fitted, encoded, split, config, "full", on_stage=on_stage).trained
+        on_stage("saving")
+        refitted.save(options.bundle)
     whole = clock.stop()
     ends = [begin for _, begin in stages[1:]] + [whole["seconds"]]
     seconds = {name: end - begin for (name, begin), end in zip(stages, ends, strict=True)}
+    with_refit = {f"{name}_with_refit": value for name, value in whole.items()}
     lines.write(
         event="trained",
         **strict,
-        **{f"{name}_with_refit": value for name, value in whole.items()},
+        **(with_refit if options.bundle else {}),
         stages=seconds,
         peak_memory_mb=peak_memory_mb(),
     )
@@ -79,10 +81,11 @@ def main() -> None:
         figures[name] = {
             metric: float(per_user[metric].mean()) for metric in (f"ndcg@{CUTOFF}", f"hr@{CUTOFF}")
         }
-    learned = evaluate_ranking(refitted.scorer, with_validation(split), ks=(CUTOFF,)).per_user
-    figures["test_with_refit"] = {
-        metric: float(learned[metric].mean()) for metric in (f"ndcg@{CUTOFF}", f"hr@{CUTOFF}")
-    }
+    if options.bundle:
+        learned = evaluate_ranking(refitted.scorer, with_validation(split), ks=(CUTOFF,)).per_user
+        figures["test_with_refit"] = {
+            metric: float(learned[metric].mean()) for metric in (f"ndcg@{CUTOFF}", f"hr@{CUTOFF}")
+        }
     lines.write(event="measured", **figures)
 
 

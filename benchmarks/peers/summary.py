@@ -44,14 +44,14 @@ def curve(name: str, lines: list[Line], seconds: float) -> Curve:
 
 
 def reach(
-    ours: Curve, peers: list[Curve], whole: tuple[float, float] | None = None
+    ours: Curve, peers: list[Curve], trained: dict[str, tuple[float, float]]
 ) -> dict[str, dict[str, float | bool | None]]:
     """For each peer: its best, when it had it, and when quintet did.
 
     Args:
         ours: the identity tower alone.
         peers: their curves.
-        whole: (wall seconds, validation) of the whole delivered checkpoint.
+        trained: (wall seconds, validation) of what is trained to its end, by name.
     """
     table: dict[str, dict[str, float | bool | None]] = {}
     for peer in peers:
@@ -66,11 +66,11 @@ def reach(
             "tower_seconds": first,
             "tower_times_sooner": theirs / first if first else None,
         }
-        if whole is not None:
+        for name, (seconds, quality) in trained.items():
             row |= {
-                "checkpoint_seconds": whole[0],
-                "checkpoint_reaches": whole[1] >= wanted,
-                "checkpoint_times_sooner": theirs / whole[0] if whole[1] >= wanted else None,
+                f"{name}_seconds": seconds,
+                f"{name}_reaches": quality >= wanted,
+                f"{name}_times_sooner": theirs / seconds if quality >= wanted else None,
             }
         table[peer.name] = row
     return table

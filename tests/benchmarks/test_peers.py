@@ -124,7 +124,8 @@ def test_times_to_a_peers_best_are_first_epochs_at_least_as_good() -> None:
     slow = Curve("slow", [100.0, 200.0, 300.0], [0.03, 0.04, 0.035])
     strong = Curve("strong", [100.0], [0.06])
 
-    table = reach(ours, [slow, strong], whole=(40.0, 0.055))
+    ended = {"checkpoint": (40.0, 0.055), "neural_towers": (50.0, 0.07)}
+    table = reach(ours, [slow, strong], ended)
 
     assert table["slow"]["its_seconds"] == 200.0
     assert table["slow"]["tower_seconds"] == 10.0
@@ -132,6 +133,7 @@ def test_times_to_a_peers_best_are_first_epochs_at_least_as_good() -> None:
     assert table["slow"]["checkpoint_times_sooner"] == 5.0
     assert table["strong"]["tower_seconds"] is None
     assert table["strong"]["checkpoint_reaches"] is False
+    assert table["strong"]["neural_towers_times_sooner"] == 2.0
 
 
 def test_the_cost_of_an_event_is_set_against_all_users() -> None:
