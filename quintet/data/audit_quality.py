@@ -47,11 +47,11 @@ def distant_times(evidence: Evidence) -> Iterator[Finding]:
             f"{share(far):.2%} of events ({int(far.sum()):,}) lie more than {FAR_YEARS} years from "
             f"the middle one ({np.datetime64(int(middle), 'us').astype('datetime64[Y]')}), as in "
             f"{years}. Seconds and milliseconds in one column look like that: bring them to one "
-            "unit, or drop them when cleaning."
+            "unit. So do zeros in the place of missing times: leave those empty."
         )
     yield Finding(
         "distant_times",
-        "danger" if far.any() else "ok",
+        grade(share(far), note=1e-12, warning=0.0001, danger=0.01),
         message,
         {"share": share(far)},
     )

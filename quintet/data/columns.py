@@ -7,10 +7,10 @@ is taken off first, so that ``userId``, ``USER_ID`` and ``user_id:token`` are on
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Literal
 
 from quintet.errors import ColumnError
@@ -26,8 +26,8 @@ ATOMIC_TYPES = ("token", "token_seq", "float", "float_seq")
 FLOAT32_MAX = 3.4028234e38
 #: column names that a message lists
 SHOWN = 20
-#: how alike two names must be for one to be taken for the other misspelt (difflib's ratio)
-ALIKE = 0.8
+#: letters of an alias that a misspelt name may be taken for
+LONG = 7
 
 
 @dataclass(frozen=True)
@@ -199,22 +199,36 @@ def resolve(
     return found
 
 
-def resembling(
-    left_out: Iterable[str], read: Iterable[str], vocabulary: Sequence[Column]
-) -> dict[str, str]:
+def resembling(left_out: Iterable[str], absent: Sequence[Column]) -> dict[str, str]:
     """Columns of a source that nobody reads, and the canonical column that each may be meant for.
 
     Args:
         left_out: names of the source's columns that stand for nothing.
-        read: canonical columns that were found.
-        vocabulary: all canonical columns.
+        absent: canonical columns that were not found. Only their own names and long aliases are
+            looked at: many a word is one letter from a short one.
     """
-    absent = [column for column in vocabulary if column.name not in set(read)]
-    spelt = {_plain(name): one.name for one in absent for name in (one.name, *one.aliases)}
-    near = {
-        name: difflib.get_close_matches(_plain(name), spelt, n=1, cutoff=ALIKE) for name in left_out
+    spelt = {
+        _plain(name): column.name
+        for column in absent
+        for name in (column.name, *column.aliases)
+        if name == column.name or len(_plain(name)) >= LONG
     }
-    return {name: spelt[found[0]] for name, found in near.items() if found}
+    return {
+        name: canonical
+        for name in left_out
+        for plain, canonical in spelt.items()
+        if _one_slip(_plain(name), plain)
+    }
+
+
+def _one_slip(one: str, other: str) -> bool:
+    """Whether a letter too many, too few or wrong, or two exchanged, tell two names apart."""
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    start = sum(1 for _ in alike)
+    left, right = one[start:], other[start:]
+    exchanged = left[:2] == right[1::-1] and left[2:] == right[2:]
+    near = left[1:] == right[1:] or left[1:] == right or left == right[1:]
+    return one != other and (near or exchanged)
 
 
 def _find(column: Column, free: Sequence[str], where: str) -> str:

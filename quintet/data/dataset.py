@@ -86,7 +86,7 @@ def join(
     }
     edges = _as_list(relations, Relations)
     report = JoinReport(name=name, logs=[_log_match(log) for log in logs_read])
-    report.notes += [doubt for frame in (*logs_read, *edges) for doubt in frame.doubts()]
+    report.notes += [doubt for frame in (*logs_read, *edges) for doubt in frame.doubts]
     for kind, column in (("items", "item_id"), ("users", "user_id")):
         unified, note = unify_ids([*logs_read, *tables[kind]], column)
         logs_read = cast(list[EventLog], unified[: len(logs_read)])

@@ -38,6 +38,7 @@ class Frame:
         name: what messages and rejects call it.
         rejects: rows refused so far (see :data:`quintet.data.rejects.REJECTS`).
         ignored: source columns that were left out.
+        doubts: which of those look like a misspelt one that is missing, each as a sentence.
     """
 
     known: ClassVar[tuple[Column, ...]]
@@ -47,6 +48,7 @@ class Frame:
     name: str
     rejects: pa.Table = field(default_factory=rejects.no_rejects)
     ignored: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @functools.cached_property
     def _length(self) -> int:
@@ -71,15 +73,6 @@ class Frame:
         """This frame with other rows, and with ``refused`` added to its rejects."""
         added = [self.rejects] if refused is None else [self.rejects, refused]
         return replace(self, table=table, rejects=rejects.concat(added))
-
-    def doubts(self) -> list[str]:
-        """Columns that are not read, although they look like one that is missing."""
-        meant = vocabulary.resembling(self.ignored, self.columns, self.known)
-        return [
-            f"{self.name}: column {found!r} is not read; if it is the {canonical}, rename it or "
-            f"say columns={{{canonical!r}: {found!r}}}"
-            for found, canonical in meant.items()
-        ]
 
     @classmethod
     def _build(
@@ -111,7 +104,13 @@ class Frame:
         kept, refused = rejects.apply(table, rules)
         frame = engine.materialise(kept.select(**ordered, **{n: kept[n] for n in INTERNAL}))
         left_out = () if cls.keeps_attributes else tuple(others)
-        return cls(frame, source.name, rejects.concat([source.rejects, refused]), left_out)
+        absent = [one for one in cls.known if one.name not in {*found, *(given or {}), *casts}]
+        doubts = tuple(
+            f"{source.name}: column {name!r} is not read; if it is the {meant}, rename it or say "
+            f"columns={{{meant!r}: {name!r}}}"
+            for name, meant in vocabulary.resembling(left_out, absent).items()
+        )
+        return cls(frame, source.name, rejects.concat([source.rejects, refused]), left_out, doubts)
 
 
 class EventLog(Frame):

@@ -75,6 +75,7 @@ def stack(frames: Sequence[FrameT]) -> FrameT:
         name="+".join(frame.name for frame in frames),
         rejects=rejects.concat([frame.rejects for frame in frames]),
         ignored=tuple(dict.fromkeys(name for frame in frames for name in frame.ignored)),
+        doubts=tuple(dict.fromkeys(doubt for frame in frames for doubt in frame.doubts)),
     )
 
 

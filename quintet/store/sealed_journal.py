@@ -214,11 +214,12 @@ class SealedJournal(Journal):
         left = {key.owner: receipt for key, receipt in self._finish_erasures()}
         unreached = shred_copies(self.keys, hashed)
         token = self.keys.shred(hashed)
-        seal.forget()
-        if token is None:
-            offset, digest, n_records = left.get(hashed, (0, "", 0))
-            return Receipt(offset, digest, n_records, unreached)
-        return Receipt(*self._bury(Key(hashed, token, b"")), unreached)
+        try:
+            if token is None:
+                return Receipt(*left.get(hashed, (0, "", 0)), unreached)
+            return Receipt(*self._bury(Key(hashed, token, b"")), unreached)
+        finally:
+            seal.forget()  # last: whoever read the newest records meanwhile has kept some of it
 
     def _finish_erasures(self) -> list[tuple[Key, tuple[int, str, int]]]:
         """Finish what a crash or a full disk left half done."""

@@ -18,15 +18,16 @@ from quintet.web.known import Known
 from quintet.web.live import Holder
 from quintet.web.thinking import Thinker
 
-#: people of one call; more of them are no people at their screens, but a log that is handed in
+#: people of one call; more of them are no people at their screens, but a log that is handed in. And
+#: histories read in one go: each way in which somebody asks is one
 MOST_AT_ONCE = 8
 
 
 class Ahead:
     """Reads the histories of those who were shown a list before, as that list had asked for them.
 
-    It takes at most half of the time, and nobody else's: events of which no list follows must not
-    slow down the others.
+    It takes at most half of the time, and nobody else's. Who was read ahead is not read again
+    before a list was made of that: events of which no list follows must not slow down the others.
 
     Args:
         holder: of the models.
@@ -66,6 +67,6 @@ class Ahead:
                 for again in self._known.of(owner, live, old.row).asked_like(old)
             ]
             if people:
-                live.ranker.states(people)
+                live.ranker.states(people[:MOST_AT_ONCE])
         ended = time.perf_counter()
         self._not_before = ended + (ended - started)

@@ -92,6 +92,8 @@ async def watch(service: Service) -> None:
         try:
             await swapper.follow()
             await service.build(service.experiments.refresh)
+            if not service.journal.local:  # an idle worker, too, must forget whom another erased
+                await service.think(lambda: None)
             service.problems.pop("experiments", None)
             if await service.build(service.recounter.due):
                 await service.build(service.recounter.run)

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from quintet.serve.trained import Trained
 from quintet.store import Event, ItemUpsert, Journal, Owner, ProfileEdit
 from quintet.store.records import Erasure
+from quintet.store.seal import forget
 from quintet.web.live import Live
 from quintet.web.people import Person, person
 
@@ -83,6 +84,7 @@ class Known:
             else:
                 self._kept.clear()  # a tombstone does not say whose it is
                 self._made.clear()
+                forget()
             # one by one: should a later one be unreadable, none is taken in twice
             self.offset = max(self.offset, entry.offset)
         self.offset = max(self.offset, newest)

@@ -14,6 +14,8 @@ from quintet.store import Event
 
 Id = str | int
 COLUMNS = ("item", "time", "behaviour", "scenario", "value")
+#: in a person's state, once a list was made of it
+LISTED = "listed"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,20 +43,19 @@ class Person:
     value: Floats
     edits: Mapping[str, Any] = field(default_factory=dict)
     asked: Request = field(default_factory=dict)
-    state: dict[str, Floats] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict)
     turned: dict[tuple[tuple[str, int], ...], Person] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.item)
 
     def asked_like(self, other: Person) -> list[Person]:
-        """This person, asked in all the ways that the ``other`` has a state for."""
-        for key, one in other.turned.items():
-            if one.state:
-                own = replace(self, asked=one.asked, state={}, turned={})
-                self.turned.setdefault(key, own)
-        turned = [self.turned[key] for key, one in other.turned.items() if one.state]
-        return [self, *turned] if other.state else turned
+        """This person, asked in all the ways in which the ``other`` was given a list."""
+        listed = {key: one for key, one in other.turned.items() if LISTED in one.state}
+        for key, one in listed.items():
+            self.turned.setdefault(key, replace(self, asked=one.asked, state={}, turned={}))
+        turned = [self.turned[key] for key in listed]
+        return [self, *turned] if LISTED in other.state else turned
 
 
 def person(

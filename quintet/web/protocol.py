@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import http
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,11 @@ class Limits:
 Refusal = Callable[[str, str], bytes | None]
 #: what makes more of a request than its first line and its length tell
 UNUSUAL = (b"transfer-encoding", b"content-encoding", b"connection", b"expect", b"upgrade")
+#: a request line and headers that every reader of HTTP reads alike (RFC 9112, sections 3 and 5)
+PLAIN = re.compile(
+    rb"([A-Z]+) (/[!->@-~]*)(?:\?[!-~]*)? HTTP/1\.1"
+    rb"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*)*"
+)
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -258,10 +264,11 @@ def plain_request(data: bytes, limits: Limits) -> tuple[str, str] | None:
     length = _length(behind.partition(b"\r\n")[0]) if told else 0
     if lines.count(b"content-length") != bool(told) or length != len(body):
         return None
-    first = head.partition(b"\r\n")[0].split(b" ")
-    if len(first) != 3 or first[2] != b"HTTP/1.1":
+    found = PLAIN.fullmatch(head)
+    if found is None:
         return None
-    return first[0].decode("latin-1"), first[1].partition(b"?")[0].decode("latin-1")
+    method, path = found.groups()
+    return method.decode("latin-1"), path.decode("latin-1")
 
 
 def limited(limits: Limits, refusal: Refusal, crowded: Callable[[], bool]) -> type[LimitedProtocol]:

@@ -25,7 +25,7 @@ from quintet.serve.fused import Recalled, Sides
 from quintet.serve.index import Retriever
 from quintet.serve.top import Ranked, top_k
 from quintet.serve.trained import Trained
-from quintet.web.people import Person, batch
+from quintet.web.people import LISTED, Person, batch
 
 LARGEST_SHIFT = 3.0
 SMALLEST_SHARE = 0.01
@@ -136,6 +136,8 @@ class Ranker:
         histories = batch(people, len(self.trained.items))
         states = self.states(people)
         weight_ME = np.concatenate([one.state[STEPS] for one in people], axis=1)
+        for one in people:
+            one.state[LISTED] = True
         recalled = self.scorer.fused.recall(histories, weight_ME)
         if self.retriever is not None and self._plain(histories, wishes):
             ranked = self.retriever.rank(

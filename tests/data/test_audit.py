@@ -279,6 +279,9 @@ def test_times_of_two_units_are_told(factor: float) -> None:
     assert finding.values["share"] == pytest.approx(0.1, abs=0.01)
     assert "(2014)" in finding.message
     assert ("46" if factor > 1 else "1970") in finding.message
+    time[:] = seconds + np.arange(len(time))
+    time[7] = 0
+    assert only(audit(rebuilt(CLEAN, time=time)), "distant_times").severity in ("note", "warning")
 
 
 def test_popularity() -> None:

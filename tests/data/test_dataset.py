@@ -87,11 +87,8 @@ def test_integer_and_text_ids_meet_where_every_text_is_a_whole_number(tmp_path):
 
 def test_the_report_tells_of_columns_that_look_misspelt():
     joined = join(EventLog.read({"user": [1], "item": [2], "timestmp": [3]}, name="shop.csv"))
-    assert (
-        joined.report.notes
-        == EventLog.read({"user": [1], "item": [2], "timestmp": [3]}, name="shop.csv").doubts()
-    )
-    assert len(joined.report.notes) == 1
+    (note,) = joined.report.notes
+    assert note.startswith("shop.csv: column 'timestmp' is not read; if it is the timestamp,")
 
 
 def test_one_odd_text_makes_all_ids_text(tmp_path):

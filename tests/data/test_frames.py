@@ -212,22 +212,47 @@ def test_columns_that_a_log_does_not_know_are_named():
     log = EventLog.read({"user": [1], "item": [2], "mood": ["good"]})
     assert log.columns == ["user_id", "item_id"]
     assert log.ignored == ("mood",)
-    assert log.doubts() == []
+    assert log.doubts == ()
 
 
 def test_a_column_that_looks_misspelt_is_told_with_its_remedy():
     given = {"user": [1], "item": [2], "timestmp": [3], "pric": [4.0], "mood": ["good"]}
     log = EventLog.read(given, name="shop.csv")
-    assert log.doubts() == [
+    assert log.doubts == (
         "shop.csv: column 'timestmp' is not read; if it is the timestamp, rename it or say "
         "columns={'timestamp': 'timestmp'}",
         "shop.csv: column 'pric' is not read; if it is the price, rename it or say "
         "columns={'price': 'pric'}",
-    ]
+    )
     named = EventLog.read(given, columns={"timestamp": "timestmp", "price": "pric"})
-    assert named.doubts() == []
+    assert named.doubts == ()
     spare = EventLog.read({"user": [1], "item": [2], "timestamp": [1], "timestmp": [3]})
-    assert spare.doubts() == [], "there is one already"
+    assert spare.doubts == (), "there is one already"
+    declined = EventLog.read(given, columns={"timestamp": "", "price": ""})
+    assert declined.doubts == (), "left out on purpose"
+
+
+@pytest.mark.parametrize(
+    "name", ["country", "os", "request_time", "channel_id", "source", "store", "state", "rate"]
+)
+def test_ordinary_columns_pass_for_no_misspelt_ones(name):
+    assert EventLog.read({"user": [1], "item": [2], name: ["x"]}).doubts == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("timestmp", "timestamp"),
+        ("tiemstamp", "timestamp"),
+        ("behaviuor", "behaviour"),
+        ("bahavior", "behaviour"),
+        ("prices", "price"),
+        ("Sesion ID", "session_id"),
+    ],
+)
+def test_one_slip_of_the_keys_is_seen(name, meant):
+    (doubt,) = EventLog.read({"user": [1], "item": [2], name: ["x"]}).doubts
+    assert f"if it is the {meant}," in doubt
 
 
 def test_atomic_item_files_keep_their_types(tmp_path):

@@ -13,7 +13,7 @@ from quintet.web.ahead import MOST_AT_ONCE, Ahead
 from quintet.web.asked import asking
 from quintet.web.known import Known
 from quintet.web.models import RecommendIn
-from quintet.web.ranking import STATE, Ranker
+from quintet.web.ranking import STATE, Ranker, Wish
 from quintet.web.thinking import Thinker
 from tests.web.running import wait_for
 
@@ -34,7 +34,8 @@ class Scene:
         """The person, a list of theirs made."""
         one = self.known.of(owner, self.live, self.live.trained.users.row(owner.id))
         asked = asking(self.live, one, RecommendIn(user_id=owner.id, scenario=scenario))
-        self.live.ranker.states([asked])
+        allowed_I = np.ones(len(self.items), np.bool_)
+        self.live.ranker.rank([asked], [Wish(5, True, allowed_I)])
         return asked
 
     def happens(self, owner: Owner) -> None:
@@ -93,6 +94,31 @@ def test_they_are_read_as_they_were_asked_for(scene) -> None:
     assert turned.state
     assert len(turned) == len(plain)
     assert asking(scene.live, plain, RecommendIn(user_id="u1", scenario=scenario)) is turned
+
+
+def test_they_are_read_once_until_their_next_list(scene) -> None:
+    scene.shown(FIRST)
+    for has_state in (True, False, False):
+        scene.happens(FIRST)
+        scene.read_ahead([FIRST])
+        one = scene.known.held(FIRST, scene.live)
+        assert (one is not None and bool(one.state)) == has_state
+    scene.shown(FIRST)
+    scene.happens(FIRST)
+    scene.read_ahead([FIRST])
+    assert scene.known.held(FIRST, scene.live).state
+
+
+def test_no_more_than_a_few_ways_are_read(scene, monkeypatch) -> None:
+    monkeypatch.setattr("quintet.web.ahead.MOST_AT_ONCE", 2)
+    scenarios = scene.live.trained.model.shape.scenarios
+    assert len(scenarios) > 2
+    for scenario in scenarios:
+        scene.shown(FIRST, scenario)
+    scene.happens(FIRST)
+    scene.read_ahead([FIRST])
+    turned = scene.known.held(FIRST, scene.live).turned.values()
+    assert sum(bool(one.state) for one in turned) == 2
 
 
 def test_others_are_not_read(scene) -> None:

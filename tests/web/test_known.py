@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from quintet.errors import StoreError
-from quintet.store import Event, ItemUpsert, Owner, ProfileEdit, open_store
+from quintet.store import Event, ItemUpsert, Owner, ProfileEdit, open_store, records, seal
 from quintet.web import known as known_module
 from quintet.web.items import Builder
 from quintet.web.known import Known
@@ -129,3 +129,27 @@ def test_after_an_erasure_all_that_can_be_read_counts(journal, recommender) -> N
     # the next bundle has learned it already, but left the erased user's row out
     live = SimpleNamespace(trained=recommender.trained, base_offset=journal.last_offset)
     assert Known(journal).of(owner, live, 0).item.tolist() == [3]
+
+
+def kept_of_owners() -> int:
+    return seal.owner_hash.cache_info().currsize + records._owner.cache_info().currsize
+
+
+def test_whom_another_process_erased_leaves_memory_with_the_tombstone(journal) -> None:
+    known, owner = Known(journal), Owner.user("u1")
+    journal.submit(events(1, "i1")).result()
+    journal.erase(owner)
+    journal.read_owner(owner)  # as a process would have asked before it heard of that
+    assert kept_of_owners()
+    known.follow()
+    assert kept_of_owners() == 0
+
+
+def test_who_follows_during_an_erasure_keeps_nothing_of_it(journal, monkeypatch) -> None:
+    known = Known(journal)
+    journal.submit(events(1, "i1")).result()
+    bury = journal._bury
+    monkeypatch.setattr(journal, "_bury", lambda key: (known.follow(), bury(key))[1])
+    journal.erase(Owner.user("u1"))
+    assert known.offset > 0
+    assert kept_of_owners() == 0
