@@ -204,7 +204,12 @@ def _run(options: Options, app: Application, listening: socket.socket) -> None:
 
 
 def listeners(listening: socket.socket) -> list[socket.socket]:
-    """One socket several times; see :data:`LISTENERS`."""
+    """One socket several times; see :data:`LISTENERS`.
+
+    Copies share the flag that says whether to wait, with each other and in every process: a copy of
+    one that waits would make the loops of all workers wait for a connection.
+    """
+    listening.setblocking(False)
     return [listening, *(listening.dup() for _ in range(LISTENERS - 1))]
 
 

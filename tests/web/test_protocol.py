@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import select
 import socket
 import time
@@ -286,6 +287,13 @@ def test_a_plain_request_is_known_as_one() -> None:
         assert plain_request(kept.replace(b"host: x", more), Limits()) is None
     assert plain_request(asked, Limits(body_bytes=1)) is None
     assert plain_request(asked, Limits(header_bytes=50)) is None
+
+
+def test_copies_of_a_listener_do_not_wait_while_they_are_made() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as first, ExitStack() as stack:
+        for one in listeners(first)[1:]:
+            stack.enter_context(one)
+        assert not os.get_blocking(first.fileno())
 
 
 def test_many_who_connect_at_once_are_taken_in_at_once() -> None:
