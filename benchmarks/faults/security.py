@@ -167,7 +167,7 @@ def silent_logs(scene: Scene) -> Tally:
         metrics = {"authorization": f"Bearer {made[0][0]}"}
         told = server.http.get("/metrics", headers=metrics).text
     log = contents_of_logs(state) + told
-    for secret in [*ids, *(key.rsplit("_", 1)[-1] for key, _ in made)]:
+    for secret in [*ids, *(key.split("_", 2)[2] for key, _ in made)]:
         tally.count(log.count(secret))
     tally.notes.append(f"{len(log) / 1e6:.2f} MB of log and metrics")
     return tally

@@ -39,12 +39,6 @@ async def metrics(call: Call) -> Response:
     return Response(call.service.metrics.text(), media_type="text/plain; version=0.0.4")
 
 
-async def home(call: Call) -> Response:
-    """Whoever opens the service in a browser wants to look."""
-    del call
-    return Response(status_code=307, headers={"location": "/console"})
-
-
 async def look(call: Call) -> Response:
     """The page to look at it all."""
     del call

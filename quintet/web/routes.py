@@ -11,7 +11,7 @@ from starlette.responses import Response
 from quintet.errors import BundleError, InvalidRequestError
 from quintet.web import models as m
 from quintet.web.api import JSON, NDJSON, Call, Route
-from quintet.web.operations import home, live, look, metrics, ready
+from quintet.web.operations import live, look, metrics, ready
 from quintet.web.problems import Unfit, fitted
 from quintet.web.strict import read_json
 from quintet.web.swapping import Swapper
@@ -363,7 +363,6 @@ ROUTES = [
     Route("GET", "/health/live", "public", live, m.HealthOut, "The process answers"),
     Route("GET", "/health/ready", "public", ready, m.HealthOut, "Traffic may come"),
     Route("GET", "/metrics", "read", metrics, None, "Numbers for Prometheus"),
-    Route("GET", "/", "public", home, None, "To the console"),
     Route("GET", "/console", "public", look, None, "A page to look at what people are shown"),
     Route("GET", "/openapi.json", "public", openapi, None, "This description"),
 ]

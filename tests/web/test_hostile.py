@@ -115,6 +115,7 @@ def test_ids_of_all_scripts_come_back_and_do_not_fall_together(running, one) -> 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
+        ("GET", "/", 404),
         ("GET", "/v1/recommend/", 404),
         ("PUT", "/v1/events", 405),
         ("GET", "/v1/profile/", 422),
