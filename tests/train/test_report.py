@@ -266,8 +266,8 @@ def test_numbers_in_few_characters() -> None:
     ]  # fmt: skip
     assert percent(0.1239) == "+12.4 %"
     assert percent(-0.05) == "−5.0 %"
-    assert [duration(s) for s in (0.42, 12, 200, 7500)] == [
-        "0.4 s", "12 s", "3 min 20 s", "2 h 5 min",
+    assert [duration(s) for s in (0.42, 12, 200, 823, 7500)] == [
+        "0.4 s", "12 s", "3 min 20 s", "13 min", "2 h 5 min",
     ]  # fmt: skip
     assert [label(n) for n in ("ndcg@10", "log_loss", "cold_ndcg@5", "f1")] == [
         "NDCG@10", "Log loss", "Cold NDCG@5", "F1",
