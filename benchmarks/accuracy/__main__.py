@@ -25,7 +25,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.accuracy.data import FOLDER, Asked, read
+from benchmarks.accuracy.data import Asked, add_data_options, read
 from benchmarks.accuracy.picture import draw
 from benchmarks.accuracy.rows import (
     STRICT,
@@ -126,10 +126,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("dataset", help="ml-100k, a name, or a file of sequences")
-    parser.add_argument("--items", type=Path, help="table with item_id and content columns")
-    parser.add_argument(
-        "--data", type=Path, default=Asked.folder, help=f"folder of names ({FOLDER})"
-    )
+    add_data_options(parser)
     parser.add_argument("--leave-out", nargs="*", default=[], help="columns not read")
     parser.add_argument("--tie-column", default="asin", help="column that sorts one day's events")
     parser.add_argument("--tie-seed", type=int, help="shuffle runs of ascending --tie-column first")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,14 @@ class Asked:
     leave_out: tuple[str, ...] = ()
     tie_column: str = "asin"
     tie_seed: int | None = None
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say where a data set and its catalogue lie."""
+    parser.add_argument("--items", type=Path, help="table with item_id and content columns")
+    parser.add_argument(
+        "--data", type=Path, default=Asked.folder, help=f"folder of names ({FOLDER})"
+    )
 
 
 def read(asked: Asked) -> tuple[Encoded, Split]:

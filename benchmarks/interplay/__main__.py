@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.accuracy.data import FOLDER, Asked
+from benchmarks.accuracy.data import Asked, add_data_options
 from benchmarks.interplay import network, whole
 
 SMALL = "ml-100k"
@@ -25,10 +25,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("dataset", nargs="?", default=SMALL, help="a name, or a file of sequences")
-    parser.add_argument("--items", type=Path, help="table with item_id and content columns")
-    parser.add_argument(
-        "--data", type=Path, default=Asked.folder, help=f"folder of names ({FOLDER})"
-    )
+    add_data_options(parser)
     parser.add_argument("--out", type=Path, default=Path("reports/interplay"))
     parser.add_argument("--workers", type=int, default=2, help="trainings side by side")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each variant")

@@ -104,6 +104,10 @@ def write(
         metric: vars(paired_bootstrap(mean[FIVE][metric], mean[ALONE][metric]))
         for metric in METRICS
     }
+    models = {
+        name: {metric: float(values.mean()) for metric, values in own.items()}
+        for name, own in mean.items()
+    }
     results = {
         "dataset": Path(asked.dataset).name,
         "protocol": "leave one out, strict, whole model, paired by user",
@@ -115,10 +119,7 @@ def write(
             }
             for name in epochs
         },
-        "models": {
-            name: {metric: float(values.mean()) for metric, values in own.items()}
-            for name, own in mean.items()
-        },
+        "models": models,
         "by seed": [
             {
                 name: {m: float(v.mean()) for m, v in own.figures.items()}
@@ -133,8 +134,10 @@ def write(
     }
     write_results(out / "results.json", results)
     pair = paired["ndcg@10"]
+    five, alone = (models[name]["ndcg@10"] for name in (FIVE, ALONE))
+    span = f"[{pair['relative_low']:+.1%}, {pair['relative_high']:+.1%}]"
     Console().print(
-        f"{len(runs)} trainings each: NDCG@10 {FIVE} {results['models'][FIVE]['ndcg@10']:.4f}, "  # type: ignore[index]
-        f"{ALONE} {results['models'][ALONE]['ndcg@10']:.4f}: {pair['relative']:+.1%} "  # type: ignore[index]
-        f"[{pair['relative_low']:+.1%}, {pair['relative_high']:+.1%}]"
+        f"{len(runs)} trainings each: NDCG@10 {FIVE} {five:.4f}, {ALONE} {alone:.4f}: "
+        f"{pair['relative']:+.1%} {span}",
+        markup=False,
     )

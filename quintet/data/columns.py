@@ -26,7 +26,7 @@ ATOMIC_TYPES = ("token", "token_seq", "float", "float_seq")
 FLOAT32_MAX = 3.4028234e38
 #: column names that a message lists
 SHOWN = 20
-#: letters of an alias that a misspelt name may be taken for
+#: letters from which on an alias may be what a misspelt name was meant for
 LONG = 7
 
 

@@ -79,10 +79,8 @@ class Scorer:
     @torch.no_grad()
     def fallback_scores(self, strangers: Interactions) -> Floats:
         """[B, I] scores of people without a history."""
-        weight_BK, queries = (
-            self._fallback(strangers),
-            self.evidence.queries(strangers, names=self.evidence.towers),
-        )
+        weight_BK = self._fallback(strangers)
+        queries = self.evidence.queries(strangers, names=self.evidence.towers)
         popularity_I = torch.from_numpy(self.evidence.popularity_I).to(weight_BK)
         score_BI = popularity_I.repeat(strangers.n_users, 1)
         for place, name in enumerate(self.evidence.names):
