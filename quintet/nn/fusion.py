@@ -24,8 +24,9 @@ from quintet.config import Config, tunable
 N_CONTEXT = 3
 N_BUCKETS = 3
 RARE_BELOW = 5
-N_HIGHEST = 100
-N_SAMPLED = 300
+#: a target competes with so many items, a quarter of which rank highest; with fewer where there are
+#: so many targets that all pairs would not be held at once: more targets tell more than more rivals
+MOST_RIVALS, LEAST_RIVALS, PAIRS = 400, 100, 1_600_000
 #: evidence below this share of the strongest is silenced after the fit
 LEAST_STRENGTH = 0.05
 
@@ -145,6 +146,7 @@ def find_rivals(
     target_B: Tensor,
     free: int | None = None,
     seed: int = 0,
+    most: int = MOST_RIVALS,
 ) -> Rivals:
     """The rivals of held-out targets.
 
@@ -157,11 +159,17 @@ def find_rivals(
         target_B: [B] the held-out item, in no training count.
         free: rivals that every target has at least; counted here when absent.
         seed: of the sample.
+        most: rivals that each target gets; see :func:`rivals_each`.
     """
     score_BI = fusion(evidence_BIK, context_BF, bucket_I)
-    rival_BC, correction_C = _rivals(score_BI, masked_BI, target_B, free, seed)
+    rival_BC, correction_C = _rivals(score_BI, masked_BI, target_B, free, seed, most)
     index_BCK = rival_BC[..., None].expand(-1, -1, evidence_BIK.shape[2])
     return Rivals(evidence_BIK.gather(1, index_BCK), bucket_I[rival_BC], context_BF, correction_C)
+
+
+def rivals_each(n_targets: int) -> int:
+    """How many rivals each of so many targets competes with."""
+    return min(max(PAIRS // max(n_targets, 1), LEAST_RIVALS), MOST_RIVALS)
 
 
 def fit_fusion(fusion: Fusion, rivals: Rivals) -> float:
@@ -194,7 +202,7 @@ def fit_fusion(fusion: Fusion, rivals: Rivals) -> float:
 
 
 def _rivals(
-    score_BI: Tensor, masked_BI: Tensor, target_B: Tensor, free: int | None, seed: int
+    score_BI: Tensor, masked_BI: Tensor, target_B: Tensor, free: int | None, seed: int, most: int
 ) -> tuple[Tensor, Tensor]:
     """Whom a target competes with: [B, C] items, the target first, and [C] corrections.
 
@@ -206,12 +214,12 @@ def _rivals(
     score_BI = score_BI.masked_fill(masked_BI, float("-inf"))
     score_BI.scatter_(1, target_B[:, None], float("-inf"))
     free = int(torch.isfinite(score_BI).sum(1).min()) if free is None else free
-    top_BC = score_BI.topk(min(N_HIGHEST, free), dim=1).indices
+    top_BC = score_BI.topk(min(most // 4, free), dim=1).indices
     chance_BI = torch.rand(score_BI.shape, generator=torch.Generator().manual_seed(seed))
     chance_BI = chance_BI.to(score_BI.device).masked_fill(~torch.isfinite(score_BI), -1.0)
     chance_BI.scatter_(1, top_BC, -1.0)
     rest = free - top_BC.shape[1]
-    other_BC = chance_BI.topk(min(N_SAMPLED, rest), dim=1).indices
+    other_BC = chance_BI.topk(min(most - most // 4, rest), dim=1).indices
     correction_C = score_BI.new_zeros(1 + top_BC.shape[1] + other_BC.shape[1])
     if other_BC.shape[1]:
         correction_C[1 + top_BC.shape[1] :] = math.log(rest / other_BC.shape[1])

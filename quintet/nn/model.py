@@ -337,7 +337,7 @@ class QuintetModel(nn.Module):
         request: Tensors | None = None,
         low_precision: bool = False,
     ) -> dict[str, Tensor]:
-        """The loss of every task on one batch.
+        """The loss of every task that learns, on one batch.
 
         Args:
             batch: windows of training histories.
@@ -345,7 +345,7 @@ class QuintetModel(nn.Module):
             item_inputs: prepared attributes of the catalogue.
             user_inputs: prepared attributes of the users.
             features: by task, rows of the states before those events.
-            labels: by task, rows of those events.
+            labels: of the tasks that learn, rows of those events.
             request: [N, ...] what was asked there.
             low_precision: whether products over the catalogue may run in bfloat16.
         """
@@ -357,7 +357,7 @@ class QuintetModel(nn.Module):
         if user_BD is not None:
             user_BD = torch.where(withheld_B[:, None], torch.zeros_like(user_BD), user_BD)
         known = (batch.without_last(), tables, user_BD, row_N, column_N)
-        states = self._states(known, request, list(self.tasks))
+        states = self._states(known, request, labels)
         step = Step(
             hidden=states.hidden,
             shared_ND=states.shared_BD,
@@ -375,7 +375,7 @@ class QuintetModel(nn.Module):
             name: self.task(name).loss(
                 replace(step, shared_ND=states.of(name)), features[name], labels[name]
             )
-            for name in self.tasks
+            for name in labels
         }
 
     def _sample(self, batch: SequenceBatch) -> CatalogueSample | None:

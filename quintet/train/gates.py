@@ -16,6 +16,7 @@ from quintet.nn.fusion import (
     find_rivals,
     fit_fusion,
     item_buckets,
+    rivals_each,
 )
 from quintet.serve.evidence import EvidenceBuilder
 
@@ -41,6 +42,8 @@ LIST = 10
 MOST_LEVELLED = 1000
 #: one known item of so many pretends to be new where none is
 PRETENDERS = 20
+#: scores of the catalogue that are worth making for the gates, and targets that they have anyway
+MOST_SCORES, LEAST_TARGETS = 600_000_000, 4000
 #: targets that the share of new items in the catalogue counts for
 HELD_BY = 20
 
@@ -50,6 +53,9 @@ def validation_targets(
 ) -> tuple[Ints, Ints]:
     """Rows of validation events: (for stopping and gates, for calibration), by user.
 
+    At most so many are for the gates, and fewer where the catalogue is so large that scoring it for
+    each would take long.
+
     Where ``target_E`` [E] is given, only what it marks is a target.
     """
     valid = split.part == Part.VALID
@@ -58,6 +64,7 @@ def validation_targets(
     share = seeded_hash(user, seed) % 1000 < 1000 * calibration_share
     fuse, calibrate = rows[~share], rows[share]
     order = np.argsort(seeded_hash(fuse, seed + 1), kind="stable")
+    most = min(most, max(LEAST_TARGETS, MOST_SCORES // max(split.events.n_items, 1)))
     return np.sort(fuse[order[:most]]), calibrate
 
 
@@ -216,6 +223,7 @@ def _rivals(
                 target[index].to(evidence.device),
                 free=max(free, 1),
                 seed=int(index[0]),
+                most=rivals_each(len(rows)),
             )
         )
     return Rivals.joined(parts)

@@ -68,7 +68,7 @@ class TrainConfig(Config):
     fusion: FusionConfig = FusionConfig()
     rehearsal: RehearsalConfig = RehearsalConfig()
     memories: dict[str, dict[str, Any]] = DEFAULT_MEMORIES
-    fusion_targets: int = 4000
+    fusion_targets: int = 16_000
     calibration_share: float = 0.2
     most_items_for_dense: int = 5000
     refit_epochs: int = 4

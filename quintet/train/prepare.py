@@ -241,8 +241,10 @@ class PreparedEvents:
         self.labels: dict[str, Arrays] = {}
         for name in model.tasks:
             task = model.task(name)
-            self.features[name] = task.features(tables.events, in_training=True)
-            self.labels[name] = task.labels(tables.events, tables.users)
+            labels = task.labels(tables.events, tables.users)
+            if task.learns(labels):
+                self.features[name] = task.features(tables.events, in_training=True)
+                self.labels[name] = labels
         self.inputs = EntityInputs.of(tables, model, device) if inputs is None else inputs
         self.item_inputs, self.user_inputs = self.inputs.items, self.inputs.users
 

@@ -12,9 +12,9 @@ import torch
 from quintet.data.clean import clean
 from quintet.data.encode import encode
 from quintet.data.interactions import Interactions
-from quintet.data.split import Part, leave_one_out
+from quintet.data.split import Part, Split, leave_one_out
 from quintet.nn import fusion as fusion_module
-from quintet.nn.fusion import Fusion, FusionConfig, Rivals, item_buckets
+from quintet.nn.fusion import Fusion, FusionConfig, Rivals, item_buckets, rivals_each
 from quintet.serve import evidence as evidence_module
 from quintet.serve.evidence import EvidenceBuilder
 from quintet.serve.fused import FusedScores
@@ -107,21 +107,31 @@ def test_repeats_leave_no_fewer_rivals(evidence) -> None:
     assert rivals.bucket_BC.shape == (2, 1 + 50 - 1 - 5)
 
 
-def test_the_highest_and_a_sample_that_stands_for_the_rest(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(fusion_module, "N_HIGHEST", 2)
-    monkeypatch.setattr(fusion_module, "N_SAMPLED", 3)
+def test_the_highest_and_a_sample_that_stands_for_the_rest() -> None:
     score_BI = torch.arange(12.0).repeat(40, 1)
     masked_BI = torch.zeros(40, 12, dtype=torch.bool)
     masked_BI[:, 11] = True
     target_B = torch.full((40,), 10)
-    rival_BC, correction_C = fusion_module._rivals(score_BI, masked_BI, target_B, 10, seed=0)
-    # the target; 9 and 8, the highest but for the masked one; 3 of the 8 others, each for 8 / 3
-    assert rival_BC[:, :3].tolist() == [[10, 9, 8]] * 40
-    assert all(len(set(row)) == 3 for row in rival_BC[:, 3:].tolist())
-    assert set(rival_BC[:, 3:].flatten().tolist()) == set(range(8))
-    torch.testing.assert_close(correction_C, torch.tensor([0.0] * 3 + [math.log(8 / 3)] * 3))
+    rival_BC, correction_C = fusion_module._rivals(score_BI, masked_BI, target_B, 10, 0, most=4)
+    # the target; 9, the highest but for the masked one; 3 of the 9 others, each for 9 / 3
+    assert rival_BC[:, :2].tolist() == [[10, 9]] * 40
+    assert all(len(set(row)) == 3 for row in rival_BC[:, 2:].tolist())
+    assert set(rival_BC[:, 2:].flatten().tolist()) == set(range(9))
+    torch.testing.assert_close(correction_C, torch.tensor([0.0] * 2 + [math.log(9 / 3)] * 3))
+
+
+def test_many_targets_compete_with_fewer_rivals_each() -> None:
+    assert rivals_each(0) == rivals_each(4000) == 400
+    assert rivals_each(8000) == 200
+    assert rivals_each(16_000) == rivals_each(10**6) == 100
+
+
+def test_a_large_catalogue_is_scored_for_fewer_targets() -> None:
+    n = 5000
+    events = Interactions.build(np.arange(n), np.zeros(n, np.int64), n_users=n, n_items=10**6)
+    split = Split("all held out", events, np.full(n, Part.VALID, np.int8))
+    few, _ = validation_targets(split, 0.0, 16_000, 0)
+    assert len(few) == gates.LEAST_TARGETS
 
 
 def test_joined_rivals_are_all_of_them(evidence, split) -> None:

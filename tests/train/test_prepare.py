@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from nn.worlds import log, model_of, prepared, tables
+from nn.worlds import log, losses_at, model_of, prepared, tables
 
 from quintet.data.batch import Windows
+from quintet.data.features import FeatureTable
 from quintet.data.interactions import Interactions
 from quintet.data.states import state_before
 from quintet.nn.tasks.interaction import Interaction
@@ -45,6 +46,24 @@ def test_supervised_events_get_their_own_rows() -> None:
         for key, column in task.labels(EVENTS, DATA.users).items():
             expected = torch.from_numpy(column[rows])
             torch.testing.assert_close(labels[name][key], expected, equal_nan=True)
+
+
+def test_tasks_with_nothing_to_learn_are_left_out_of_training() -> None:
+    """Nobody returns, no item is of a kind, nothing is rated: all explore, and what was counted
+    is the whole answer. A tower of its own would be read at every step for nothing."""
+    length, once = 4, np.arange(20)
+    events = Interactions.build(np.repeat(np.arange(5), length), once, n_users=5, n_items=20)
+    plain = FeatureTable(20, categories={}, numbers={}, texts={}, vectors={})
+    nobody = FeatureTable(5, categories={}, numbers={}, texts={}, vectors={})
+    alike = tables(events=events, items=plain, users=nobody, behaviours=["view"], scenarios=[""])
+    model = model_of(alike, own_towers=["strategy"])
+    prepared_events = prepared(alike, model)
+    assert set(prepared_events.labels) == {"item", "profile", "ranking"}
+    losses = losses_at(model, prepared_events, Windows(*(np.array([n]) for n in (0, 4, 0))))
+    torch.stack(list(losses.values())).sum().backward()
+    own = model.own_towers["strategy"]
+    assert all(weight.grad is None for weight in own.parameters())
+    assert model.embedding_ID.grad is not None
 
 
 def test_the_model_is_a_function_of_the_data_and_the_seed() -> None:

@@ -97,6 +97,15 @@ class Task(nn.Module, ABC):
         del events, users
         return {}
 
+    def learns(self, labels: Arrays) -> bool:
+        """Whether the labels of the training events leave anything to learn.
+
+        Where every event shows the same, training leaves the task out: its answer is what was
+        counted, and a tower of its own would be read for nothing at every step.
+        """
+        del labels
+        return True
+
     @abstractmethod
     def loss(self, step: Step, features: Tensors, labels: Tensors) -> Tensor:
         """Scalar loss over the positions of the step, in log space, divided by the mask."""

@@ -206,6 +206,10 @@ class Interaction(Task):
             "item_count": count_E,
         }
 
+    def learns(self, labels: Arrays) -> bool:
+        """See :meth:`Task.learns`."""
+        return len(self.shape.behaviours) > 1 or bool(np.greater_equal(labels["level"], 0).any())
+
     def reached(self, events: Interactions) -> Floats:
         """[E, B] whether each behaviour is shown on the item within the horizon."""
         return self.rules.reached(events, self.config.horizon_days)

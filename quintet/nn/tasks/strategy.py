@@ -107,6 +107,10 @@ class Strategy(Task):
         del users
         return {"strategy": self.labeller.label(events, in_training=True)}
 
+    def learns(self, labels: Arrays) -> bool:
+        """See :meth:`Task.learns`."""
+        return len(np.setdiff1d(labels["strategy"], -1)) > 1
+
     def logits(self, shared_ND: Tensor, features: Tensors) -> Tensor:
         """[N, 5] log probabilities of the strategies, calibrated but not normalised."""
         parts = self._parts(shared_ND, features)
