@@ -90,6 +90,12 @@ def test_labels_and_features_have_a_row_each(name: str, model: QuintetModel) -> 
         assert np.isfinite(feature).all(), key
 
 
+@every
+def test_what_the_data_set_tells_is_learned(name: str, model: QuintetModel) -> None:
+    task = model.task(name)
+    assert task.learns(task.labels(EVENTS, DATA.users))
+
+
 def test_labels_are_those_of_the_data_set(model: QuintetModel) -> None:
     n = len(EVENTS)
     interaction = model.task("interaction").labels(EVENTS, DATA.users)
