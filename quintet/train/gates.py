@@ -53,10 +53,8 @@ def validation_targets(
 ) -> tuple[Ints, Ints]:
     """Rows of validation events: (for stopping and gates, for calibration), by user.
 
-    At most so many are for the gates, and fewer where the catalogue is so large that scoring it for
-    each would take long.
-
-    Where ``target_E`` [E] is given, only what it marks is a target.
+    At most ``most`` are for the gates, and fewer where the catalogue is so large that scoring it
+    for each would take long. Where ``target_E`` [E] is given, only what it marks is a target.
     """
     valid = split.part == Part.VALID
     rows = np.flatnonzero(valid if target_E is None else valid & target_E)

@@ -112,12 +112,12 @@ def test_the_highest_and_a_sample_that_stands_for_the_rest() -> None:
     masked_BI = torch.zeros(40, 12, dtype=torch.bool)
     masked_BI[:, 11] = True
     target_B = torch.full((40,), 10)
-    rival_BC, correction_C = fusion_module._rivals(score_BI, masked_BI, target_B, 10, 0, most=4)
-    # the target; 9, the highest but for the masked one; 3 of the 9 others, each for 9 / 3
-    assert rival_BC[:, :2].tolist() == [[10, 9]] * 40
-    assert all(len(set(row)) == 3 for row in rival_BC[:, 2:].tolist())
-    assert set(rival_BC[:, 2:].flatten().tolist()) == set(range(9))
-    torch.testing.assert_close(correction_C, torch.tensor([0.0] * 2 + [math.log(9 / 3)] * 3))
+    rival_BC, correction_C = fusion_module._rivals(score_BI, masked_BI, target_B, 10, 0, most=8)
+    # the target; 9 and 8, the highest but for the masked one; 6 of the 8 others, each for 8 / 6
+    assert rival_BC[:, :3].tolist() == [[10, 9, 8]] * 40
+    assert all(len(set(row)) == 6 for row in rival_BC[:, 3:].tolist())
+    assert set(rival_BC[:, 3:].flatten().tolist()) == set(range(8))
+    torch.testing.assert_close(correction_C, torch.tensor([0.0] * 3 + [math.log(8 / 6)] * 6))
 
 
 def test_many_targets_compete_with_fewer_rivals_each() -> None:
