@@ -1,8 +1,8 @@
 """Ranking by the whole model: all five tasks in one checkpoint beside one that only ranks.
 
-Towers, memories, gates and refitting are those of ``benchmarks.accuracy``, strict. The model that
-only ranks takes as many epochs as take the processor time of all five tasks; validation says in
-both cases which epoch counts.
+Towers, memories, gates and refitting are those of ``benchmarks.accuracy``: strict, and refitted on
+the validation events, which is the checkpoint that is delivered. The model that only ranks takes as
+many epochs as take the processor time of all five tasks, in both; validation says which counts.
 """
 
 from __future__ import annotations
@@ -15,22 +15,29 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from benchmarks.accuracy.data import Asked, read
+from quintet.data.split import Split
 from quintet.metrics import paired_bootstrap
 from quintet.nn.tasks.base import TASKS
+from quintet.serve.trained import Trained
 from quintet.train.evaluate import evaluate_ranking
 from quintet.train.measure import environment
 from quintet.train.pipeline import TrainConfig, masks_history, train
+from quintet.train.refit import refit, with_validation
 from quintet.train.results import write_results
 
 CONFIG = Path(__file__).parents[1] / "config.toml"
-FIVE, ALONE = "all five", "ranking alone"
+FIVE, ALONE = NAMES = "all five", "ranking alone"
+STRICT, REFITTED = "strict", "refitted"
 METRICS = ("ndcg@10", "hr@10")
 STAGE = "training"
+#: by metric, [U] of each user
+Figures = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -38,11 +45,11 @@ class Run:
     """One training.
 
     Attributes:
-        figures: [U] by metric, of each user.
-        cpu: processor seconds of the towers' training.
+        figures: by protocol.
+        cpu: processor seconds of the towers' training, strict.
     """
 
-    figures: dict[str, np.ndarray]
+    figures: dict[str, Figures]
     cpu: float
 
 
@@ -50,11 +57,10 @@ def run(asked: Asked, out: Path, workers: int, seeds: int) -> None:
     """Train both with every seed, and write what is known after each."""
     started = time.perf_counter()
     context = multiprocessing.get_context("spawn")
-    usual = TrainConfig.model_validate(settings(FIVE, 0)).loop.epochs
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        probes = {name: pool.submit(measure, asked, name, 0, 1) for name in (FIVE, ALONE)}
+        probes = {name: pool.submit(measure, asked, name, 0, {"epochs": 2}) for name in NAMES}
         cpu = {name: probe.result().cpu for name, probe in probes.items()}
-        epochs = {FIVE: usual, ALONE: max(usual, round(usual * cpu[FIVE] / cpu[ALONE]))}
+        epochs = {FIVE: usual_epochs(1.0), ALONE: usual_epochs(max(1.0, cpu[FIVE] / cpu[ALONE]))}
         jobs = [
             {name: pool.submit(measure, asked, name, seed, n) for name, n in epochs.items()}
             for seed in range(seeds)
@@ -72,72 +78,96 @@ def settings(name: str, seed: int) -> dict[str, object]:
     return given | {"model": given["model"] | {"off": off}}
 
 
-def measure(asked: Asked, name: str, seed: int, epochs: int) -> Run:
-    """Train and rank the test."""
+def usual_epochs(times: float) -> dict[str, int]:
+    """Epochs of the accuracy benchmark, so many times as long."""
+    usual = TrainConfig.model_validate(settings(FIVE, 0))
+    return {
+        "epochs": round(usual.loop.epochs * times),
+        "refit_epochs": round(usual.refit_epochs * times),
+    }
+
+
+def measure(asked: Asked, name: str, seed: int, epochs: dict[str, int]) -> Run:
+    """Train and rank the test, refit and rank it again; without epochs for a refit, train alone."""
     import torch
 
     torch.set_num_threads(1)
     encoded, split = read(asked)
     config = TrainConfig.model_validate(settings(name, seed))
-    config = config.model_copy(update={"loop": config.loop.model_copy(update={"epochs": epochs})})
+    loop = config.loop.model_copy(update={"epochs": epochs["epochs"]})
+    refit_epochs = epochs.get("refit_epochs", 0)
+    config = config.model_copy(update={"loop": loop, "refit_epochs": refit_epochs})
     marks: list[tuple[str, float]] = []
     fitted = train(
         encoded, split, config, on_stage=lambda stage: marks.append((stage, time.process_time()))
     )
     (spent,) = (end - start for (stage, start), (_, end) in pairwise(marks) if stage == STAGE)
+    if not refit_epochs:
+        return Run({}, spent)
+    known = with_validation(split)
+    figures = {
+        STRICT: ranked(fitted.trained, split),
+        REFITTED: ranked(refit(fitted, encoded, split, config).trained, known),
+    }
+    return Run(figures, spent)
+
+
+def ranked(trained: Trained, split: Split) -> Figures:
+    """Figures of every user on the test."""
     masked = masks_history(split.train)
-    found = evaluate_ranking(fitted.trained.scorer, split, ks=(10,), mask_history=masked)
-    return Run({metric: found.per_user[metric] for metric in METRICS}, spent)
+    found = evaluate_ranking(trained.scorer, split, ks=(10,), mask_history=masked)
+    return {metric: found.per_user[metric] for metric in METRICS}
 
 
 def write(
-    runs: list[dict[str, Run]], epochs: dict[str, int], asked: Asked, out: Path, seconds: float
+    runs: list[dict[str, Run]],
+    epochs: dict[str, dict[str, int]],
+    asked: Asked,
+    out: Path,
+    seconds: float,
 ) -> None:
     """Means over the seeds, and the paired difference by user."""
-    mean = {
-        name: {
-            metric: np.mean([run[name].figures[metric] for run in runs], 0) for metric in METRICS
-        }
-        for name in (FIVE, ALONE)
-    }
-    paired = {
-        metric: vars(paired_bootstrap(mean[FIVE][metric], mean[ALONE][metric]))
-        for metric in METRICS
-    }
-    models = {
-        name: {metric: float(values.mean()) for metric, values in own.items()}
-        for name, own in mean.items()
-    }
     results = {
         "dataset": Path(asked.dataset).name,
-        "protocol": "leave one out, strict, whole model, paired by user",
+        "protocol": "leave one out, whole model, paired by user",
         "seeds": list(range(len(runs))),
         "spent": {
-            name: {
-                "epochs": epochs[name],
-                "processor seconds": float(np.mean([run[name].cpu for run in runs])),
-            }
-            for name in epochs
+            name: own | {"processor seconds": float(np.mean([run[name].cpu for run in runs]))}
+            for name, own in epochs.items()
         },
-        "models": models,
-        "by seed": [
-            {
-                name: {m: float(v.mean()) for m, v in own.figures.items()}
-                for name, own in run.items()
-            }
-            for run in runs
-        ],
-        "gain of all five": paired,
+        **{protocol: compared(runs, protocol) for protocol in (STRICT, REFITTED)},
         "seconds": {"everything": seconds},
         "command": f"python -m benchmarks.interplay {' '.join(sys.argv[1:])}",
         "versions": environment()["versions"],
     }
     write_results(out / "results.json", results)
-    pair = paired["ndcg@10"]
-    five, alone = (models[name]["ndcg@10"] for name in (FIVE, ALONE))
-    span = f"[{pair['relative_low']:+.1%}, {pair['relative_high']:+.1%}]"
-    Console().print(
-        f"{len(runs)} trainings each: NDCG@10 {FIVE} {five:.4f}, {ALONE} {alone:.4f}: "
-        f"{pair['relative']:+.1%} {span}",
-        markup=False,
-    )
+    for protocol in (STRICT, REFITTED):
+        pair = results[protocol]["gain of all five"]["ndcg@10"]
+        five, alone = (results[protocol]["models"][name]["ndcg@10"] for name in NAMES)
+        span = f"[{pair['relative_low']:+.1%}, {pair['relative_high']:+.1%}]"
+        Console().print(
+            f"{len(runs)} trainings each, {protocol}: NDCG@10 {FIVE} {five:.4f}, "
+            f"{ALONE} {alone:.4f}: {pair['relative']:+.1%} {span}",
+            markup=False,
+        )
+
+
+def compared(runs: list[dict[str, Run]], protocol: str) -> dict[str, Any]:
+    """Both models of one protocol: means, every seed, the difference with its interval."""
+    figures = [{name: run[name].figures[protocol] for name in NAMES} for run in runs]
+    mean = {
+        name: {m: np.mean([own[name][m] for own in figures], 0) for m in METRICS} for name in NAMES
+    }
+    return {
+        "models": {name: means(own) for name, own in mean.items()},
+        "by seed": [{name: means(own) for name, own in run.items()} for run in figures],
+        "gain of all five": {
+            metric: vars(paired_bootstrap(mean[FIVE][metric], mean[ALONE][metric]))
+            for metric in METRICS
+        },
+    }
+
+
+def means(figures: Figures) -> dict[str, float]:
+    """Over the users."""
+    return {metric: float(values.mean()) for metric, values in figures.items()}

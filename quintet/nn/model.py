@@ -182,7 +182,8 @@ class QuintetModel(nn.Module):
             }
         )
         weights = {name: self.task(name).config.weight for name in self.tasks}
-        self.balance = make_balance(config.balance, weights)
+        shares = {name: self.task(name).config.share for name in self.tasks}
+        self.balance = make_balance(config.balance, weights, shares)
         self.register_buffer("warm_I", torch.ones(shape.n_items, dtype=torch.bool))
         # known wherever there is training: no part of the model
         self.register_buffer("chance_I", None, persistent=False)
@@ -337,7 +338,7 @@ class QuintetModel(nn.Module):
         request: Tensors | None = None,
         low_precision: bool = False,
     ) -> dict[str, Tensor]:
-        """The loss of every task that learns, on one batch.
+        """The loss of every task that learns in this step, on one batch.
 
         Args:
             batch: windows of training histories.
@@ -350,6 +351,7 @@ class QuintetModel(nn.Module):
             low_precision: whether products over the catalogue may run in bfloat16.
         """
         row_N, column_N = positions.nonzero(as_tuple=True)
+        learning = self.balance.drawn(labels)
         tables = self.item_tables(item_inputs, self._sample(batch))
         user_BD = self.user_vectors(user_inputs, batch.user_B)
         withheld_B = torch.rand(len(batch.user_B), device=batch.user_B.device)
@@ -357,7 +359,7 @@ class QuintetModel(nn.Module):
         if user_BD is not None:
             user_BD = torch.where(withheld_B[:, None], torch.zeros_like(user_BD), user_BD)
         known = (batch.without_last(), tables, user_BD, row_N, column_N)
-        states = self._states(known, request, labels)
+        states = self._states(known, request, learning)
         step = Step(
             hidden=states.hidden,
             shared_ND=states.shared_BD,
@@ -368,14 +370,14 @@ class QuintetModel(nn.Module):
             history_N=row_N,
             attributes_hidden_N=withheld_B[row_N],
             user_N=batch.user_B[row_N],
-            views=self._views(batch, tables),
+            views=self._views(batch, tables) if "profile" in learning else None,
             low_precision=low_precision,
         )
         return {
             name: self.task(name).loss(
                 replace(step, shared_ND=states.of(name)), features[name], labels[name]
             )
-            for name in labels
+            for name in learning
         }
 
     def _sample(self, batch: SequenceBatch) -> CatalogueSample | None:
@@ -386,8 +388,6 @@ class QuintetModel(nn.Module):
 
     def _views(self, batch: SequenceBatch, tables: ItemTables) -> tuple[Tensor, Tensor] | None:
         """States of two separate pieces of every history that is long enough."""
-        if "profile" not in self.tasks:
-            return None
         pieces = two_views(batch, self.shape.n_items)
         if pieces is None:
             return None

@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 
 from quintet.config import Config as BaseConfig
@@ -71,6 +72,8 @@ class Task(nn.Module, ABC):
         """Settings of the task."""
 
         weight: float = tunable(1.0, low=0.01, high=2.0, log=True, description="λ of its loss")
+        #: share of the steps in which it learns; what it costs falls with it
+        share: float = Field(1.0, gt=0, le=1)
 
     def __init__(self, shape: DataShape, width: int, config: Config | None = None) -> None:
         super().__init__()
