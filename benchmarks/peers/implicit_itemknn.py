@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from benchmarks.peers.options import arguments, parse
-from benchmarks.peers.protocol import Clock, Ints, Record, Sequences, ranking
+from benchmarks.peers.protocol import Clock, Ints, Record, Sequences
 
 NEIGHBOURS = 200
 
@@ -35,7 +35,7 @@ def main() -> None:
     record.end(score)
     scoring = Clock()
     scoring.start()
-    ranking(score, *data.held_out(1))
+    data.ranked(score, 1)
     record.write(event="ranked", **scoring.stop(), users=len(data.held_out(1)[1]))
 
 

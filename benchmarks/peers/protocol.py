@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +42,10 @@ class Sequences:
         users: id of each user.
         items: id of each item of the catalogue.
         events: by user, rows of items in time order.
+        masked: whether lists leave out what their history holds.
     """
 
+    masked: ClassVar[bool] = True
     users: list[str]
     items: list[str]
     events: list[Ints]
@@ -70,19 +72,24 @@ class Sequences:
         chosen = [own for own in self.events if len(own) > 2]
         return [own[:-back] for own in chosen], np.array([own[-back] for own in chosen], np.int64)
 
+    def ranked(self, score: Score, back: int) -> dict[str, float]:
+        """:func:`ranking` of those that :meth:`held_out` names."""
+        return ranking(score, *self.held_out(back), masked=self.masked)
+
 
 def ranking(
-    score: Score, histories: Sequence[Ints], targets: Ints, seed: int = 0
+    score: Score, histories: Sequence[Ints], targets: Ints, seed: int = 0, masked: bool = True
 ) -> dict[str, float]:
-    """HR@10 and NDCG@10 over the full catalogue, history masked, ties by a seeded order."""
+    """HR@10 and NDCG@10 over the full catalogue, history masked or not, ties by a seeded order."""
     order_I: Ints | None = None
+    barred = histories if masked else [np.empty(0, np.int64)] * len(histories)
     ranks = []
     for start in range(0, len(targets), USERS_AT_ONCE):
         rows = slice(start, start + USERS_AT_ONCE)
         scores_BI = dense(score(histories[rows]))
         if order_I is None:
             order_I = np.random.default_rng(seed).permutation(scores_BI.shape[1])
-        ranks.append(target_ranks(scores_BI, histories[rows], targets[rows], order_I))
+        ranks.append(target_ranks(scores_BI, barred[rows], targets[rows], order_I))
     rank_N = np.concatenate(ranks)
     hit_N = rank_N < CUTOFF
     return {
@@ -187,11 +194,11 @@ class Record:
         self.epoch += 1
         line: dict[str, Any] = {"event": "epoch", "epoch": self.epoch, **self.clock.stop(), **more}
         if score is not None:
-            line["valid"] = ranking(score, *self.data.held_out(2))
+            line["valid"] = self.data.ranked(score, 2)
             self.last = line["valid"][f"ndcg@{CUTOFF}"]
             if self.last > self.best:
                 self.best, self.best_epoch = self.last, self.epoch
-                line["test"] = ranking(score, *self.data.held_out(1))
+                line["test"] = self.data.ranked(score, 1)
         self.write(**line, peak_memory_mb=peak_memory_mb())
         stale = self.epoch - self.best_epoch
         return score is None or not self.patience or stale < self.patience

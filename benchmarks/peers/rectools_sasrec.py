@@ -3,7 +3,8 @@
 ``.peers/rectools/bin/python -m benchmarks.peers.rectools_sasrec FILE --epochs 3 --out LINES``
 
 RecTools pads each user's last 51 events to a row of 50 and predicts the next event at every place,
-with the logits of padding computed too. What Lightning calls a training epoch is timed alone.
+with the logits of padding computed too. What Lightning calls a training epoch is timed alone. With
+``--tests``, FILE has one anonymous session a line, as :mod:`benchmarks.sessions` reads it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.peers.options import arguments, parse
 from benchmarks.peers.protocol import Ints, Record, Sequences
+from benchmarks.peers.sessions import Sessions
 
 LENGTH = 50
 SETTINGS: dict[str, Any] = {
@@ -82,11 +85,18 @@ class WithoutPadding(TransformerLightningModule):
 
 def main() -> None:
     """Train to the end, or until validation stops improving."""
-    options = parse(arguments(__doc__, batch=128))
+    parser = arguments(__doc__, batch=128)
+    parser.add_argument(
+        "--tests", type=Path, help="of anonymous sessions: prefix, tab, item a line"
+    )
+    options = parse(parser)
     torch.set_num_threads(options.threads)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
-    data = Sequences.read(options.sequences)
+    if options.tests is None:
+        data = Sequences.read(options.sequences)
+    else:
+        data = Sessions.read_files(options.sequences, options.tests)
     record = Record(options.out, data, options.patience, options.in_step)
     packages = ("rectools", "pytorch-lightning", "torch", "numpy")
     record.started(

@@ -11,9 +11,12 @@ from benchmarks.peers.assemble import assemble
 from benchmarks.peers.picture import Curve
 from benchmarks.peers.protocol import Record, Sequences, ranking, target_ranks
 from benchmarks.peers.roofline import epoch_flops
+from benchmarks.peers.sessions import Sessions
 from benchmarks.peers.sides import alternate, command, epochs_of, medians, read_lines
 from benchmarks.peers.summary import cost_per_event, reach
 from benchmarks.peers.write_sequences import lines
+from benchmarks.session_data import read_sessions
+from quintet.data.split import Part
 from quintet.errors import ConfigError, DataError
 
 FILE = "ann x y z\nbob y w\ncid z x w y\n"
@@ -51,11 +54,32 @@ def test_ranks_skip_the_history_and_break_ties_by_the_order() -> None:
 
 
 def test_a_target_in_the_masked_history_is_missed() -> None:
-    scores_BI = np.arange(20, dtype=np.float32)[None]
+    asked = lambda _: np.arange(20, dtype=np.float32)[None], [np.array([19, 18])], np.array([19])
 
-    figures = ranking(lambda _: scores_BI, [np.array([19, 18])], np.array([19]))
+    assert ranking(*asked) == {"ndcg@10": 0.0, "hr@10": 0.0}
+    assert ranking(*asked, masked=False) == {"ndcg@10": 1.0, "hr@10": 1.0}
 
-    assert figures == {"ndcg@10": 0.0, "hr@10": 0.0}
+
+def test_peers_split_sessions_as_quintet_does(tmp_path: Path) -> None:
+    train = sequences(tmp_path, "".join(f"a{n} b{n} c c{n}\nx y\n" for n in range(10)))
+    tests = tmp_path / "tests.txt"
+    tests.write_text("a1 b1\tc\nx\tq\n", encoding="utf8")
+    data = Sessions.read_files(train, tests)
+    encoded, split = read_sessions(train, tests)
+
+    ids = np.array(encoded.items.values.to_pylist())
+    assert sorted(data.items) == sorted(ids)
+    named = [[data.items[row] for row in own] for own in data.train]
+    own = [list(ids[items]) for items in np.split(split.train.item, split.train.offsets[1:-1])]
+    assert named == own[: len(named)]
+    for back, part in ((2, Part.VALID), (1, Part.TEST)):
+        histories, targets = data.held_out(back)
+        rows = np.flatnonzero(split.part == part)
+        assert [data.items[row] for row in targets] == list(ids[split.events.item[rows]])
+        before = split.events.before(rows)
+        known = np.split(before.item, before.offsets[1:-1])
+        for history, items in zip(histories, known, strict=True):
+            assert [data.items[row] for row in history] == list(ids[items])
 
 
 def test_metrics_are_those_of_one_relevant_item() -> None:

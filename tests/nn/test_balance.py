@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -50,6 +51,37 @@ def test_uncertainty_learns_exp_s_equal_to_twice_the_loss() -> None:
         optimizer.step()
     learned = {task: math.exp(s.item()) for task, s in balance.log_variance.items()}
     assert learned == pytest.approx({"ranking": 4.0, "item": 6.0}, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["fixed", "uncertainty"])
+def test_a_task_that_rests_weighs_the_same_over_all_steps(name: str) -> None:
+    weights = {"ranking": 1.0, "item": 0.5, "profile": 0.2}
+    always = make_balance(name, weights)
+    balance = make_balance(name, weights, {"item": 0.25})
+    torch.manual_seed(0)
+
+    drawn = [balance.drawn(LOSSES) for _ in range(4000)]
+
+    assert all("ranking" in step for step in drawn)
+    assert np.mean(["item" in step for step in drawn]) == pytest.approx(0.25, abs=0.03)
+    mean = np.mean([balance({task: LOSSES[task] for task in step}).item() for step in drawn])
+    assert mean == pytest.approx(always(LOSSES).item(), rel=0.05)
+    assert balance.current() == always.current() == weights
+
+
+def test_a_step_that_would_have_no_task_has_all() -> None:
+    balance = make_balance("fixed", {"ranking": 1.0, "item": 1.0}, {"ranking": 0.01, "item": 0.01})
+    torch.manual_seed(0)
+    assert ["ranking", "item"] in [balance.drawn(LOSSES) for _ in range(5)]
+    assert all(balance.drawn(LOSSES) for _ in range(100))
+
+
+def test_who_never_rests_draws_no_random_numbers() -> None:
+    balance = make_balance("fixed", {"ranking": 1.0, "item": 1.0})
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    assert balance.drawn(LOSSES) == ["ranking", "item"]
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("name", ["fixed", "uncertainty"])

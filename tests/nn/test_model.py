@@ -213,17 +213,31 @@ def test_permuted_item_rows_change_no_first_vector() -> None:
 # ---------------------------------------------------------------- training
 
 
+def all_windows(network: QuintetModel) -> Windows:
+    longest = network.config.longest + 1
+    return Windows(
+        EVENTS.offsets[:-1], np.minimum(EVENTS.offsets[1:], EVENTS.offsets[:-1] + longest),
+        np.arange(EVENTS.n_users),
+    ).take(EVENTS.lengths > 0)  # fmt: skip
+
+
+def test_a_task_that_rests_costs_and_moves_nothing() -> None:
+    resting = {name: {"share": 1e-9} for name in ("profile", "strategy")}
+    network = perturbed(model_of(DATA, tasks=resting)).train()
+    losses = losses_at(network, prepared(DATA, network), all_windows(network))
+    assert set(losses) == {"interaction", "item", "ranking"}
+    network.balance(losses).backward()
+    own = ("tasks.profile.", "tasks.strategy.", "own_towers.strategy.")
+    for name, parameter in network.named_parameters():
+        assert not name.startswith(own) or parameter.grad is None, name
+
+
 @every_backbone
 def test_gradients_reach_every_parameter(backbone: str) -> None:
     settings = BACKBONE_SETTINGS.get(backbone, {})
     network = perturbed(model_of(DATA, backbone=backbone, backbone_settings=settings)).train()
-    longest = network.config.longest + 1
-    windows = Windows(
-        EVENTS.offsets[:-1], np.minimum(EVENTS.offsets[1:], EVENTS.offsets[:-1] + longest),
-        np.arange(EVENTS.n_users),
-    ).take(EVENTS.lengths > 0)  # fmt: skip
     torch.manual_seed(0)
-    losses = losses_at(network, prepared(DATA, network), windows)
+    losses = losses_at(network, prepared(DATA, network), all_windows(network))
     assert set(losses) == {"interaction", "item", "profile", "ranking", "strategy"}
     network.balance(losses).backward()
     for name, parameter in network.named_parameters():
