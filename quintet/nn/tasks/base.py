@@ -72,8 +72,9 @@ class Task(nn.Module, ABC):
         """Settings of the task."""
 
         weight: float = tunable(1.0, low=0.01, high=2.0, log=True, description="λ of its loss")
-        #: share of the steps in which it learns; what it costs falls with it
-        share: float = Field(default=1.0, gt=0, le=1)
+        share: float = Field(
+            default=1.0, gt=0, le=1, description="share of the steps in which it learns and costs"
+        )
 
     def __init__(self, shape: DataShape, width: int, config: Config | None = None) -> None:
         super().__init__()
