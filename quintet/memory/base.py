@@ -32,6 +32,9 @@ class Memory(ABC):
     name: ClassVar[str]
     #: whether items without training events can get a meaningful score
     scores_cold_items: ClassVar[bool] = False
+    #: whether it is fitted to attributes: it has nothing to say where items have none, and newer
+    #: events alone do not change what it says
+    reads_attributes: ClassVar[bool] = False
     #: whether every item gets a score of either sign, so that zero does not mean "no evidence"
     dense: ClassVar[bool] = False
     #: whether it can stand in the fused model (cheap to fit and keep, works from the history alone)

@@ -41,6 +41,7 @@ class Channel(Memory):
         self.dense = memory.dense  # type: ignore[misc]
         self.evidence = memory.evidence  # type: ignore[misc]
         self.scores_cold_items = memory.scores_cold_items  # type: ignore[misc]
+        self.reads_attributes = memory.reads_attributes  # type: ignore[misc]
 
     def _read(self, events: Interactions) -> Mask:
         return np.isin(events.behaviour, self.behaviours)

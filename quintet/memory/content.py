@@ -33,6 +33,7 @@ class Content(Counted):
 
     name = "content"
     scores_cold_items: ClassVar[bool] = True
+    reads_attributes: ClassVar[bool] = True
 
     class Config(Memory.Config):
         """Settings of :class:`Content`."""

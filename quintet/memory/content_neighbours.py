@@ -49,6 +49,7 @@ class ContentNeighbours(ItemToItem):
 
     name = "content_neighbours"
     scores_cold_items: ClassVar[bool] = True
+    reads_attributes: ClassVar[bool] = True
 
     class Config(Memory.Config):
         """Settings of :class:`ContentNeighbours`."""

@@ -44,6 +44,7 @@ class ContentRidge(Counted):
 
     name = "content_ridge"
     scores_cold_items: ClassVar[bool] = True
+    reads_attributes: ClassVar[bool] = True
     dense = True
 
     class Config(Memory.Config):

@@ -28,12 +28,10 @@ class Balance(nn.Module):
         self.shares = {task: (shares or {}).get(task, 1.0) for task in weights}
 
     def drawn(self, tasks: Iterable[str]) -> list[str]:
-        """Those of the given tasks that learn in this step; all when it would be none."""
-        tasks = list(tasks)
-        taken = [
+        """Those of the given tasks that learn in this step; it may be none."""
+        return [
             task for task in tasks if self.shares[task] == 1 or torch.rand(()) < self.shares[task]
         ]
-        return taken or tasks
 
     @abstractmethod
     def forward(self, losses: Mapping[str, Tensor]) -> Tensor:

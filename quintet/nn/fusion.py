@@ -11,7 +11,6 @@ so that an index can retrieve them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -117,13 +116,13 @@ class Rivals:
         evidence_BCK: scaled evidence of target and rivals.
         bucket_BC: their item buckets.
         context_BF: state of each user.
-        correction_C: added to the scores, for rivals that stand for others too.
+        correction_BC: added to the scores, for rivals that stand for others too.
     """
 
     evidence_BCK: Tensor
     bucket_BC: Tensor
     context_BF: Tensor
-    correction_C: Tensor
+    correction_BC: Tensor
 
     @classmethod
     def joined(cls, parts: Sequence[Rivals]) -> Rivals:
@@ -132,7 +131,7 @@ class Rivals:
             torch.cat([part.evidence_BCK for part in parts]),
             torch.cat([part.bucket_BC for part in parts]),
             torch.cat([part.context_BF for part in parts]),
-            parts[0].correction_C,
+            torch.cat([part.correction_BC for part in parts]),
         )
 
 
@@ -162,9 +161,9 @@ def find_rivals(
         most: rivals that each target gets; see :func:`rivals_each`.
     """
     score_BI = fusion(evidence_BIK, context_BF, bucket_I)
-    rival_BC, correction_C = _rivals(score_BI, masked_BI, target_B, free, seed, most)
+    rival_BC, correction_BC = _rivals(score_BI, masked_BI, target_B, free, seed, most)
     index_BCK = rival_BC[..., None].expand(-1, -1, evidence_BIK.shape[2])
-    return Rivals(evidence_BIK.gather(1, index_BCK), bucket_I[rival_BC], context_BF, correction_C)
+    return Rivals(evidence_BIK.gather(1, index_BCK), bucket_I[rival_BC], context_BF, correction_BC)
 
 
 def rivals_each(n_targets: int) -> int:
@@ -190,7 +189,7 @@ def fit_fusion(fusion: Fusion, rivals: Rivals) -> float:
     def closure() -> Tensor:
         optimizer.zero_grad()
         score_BC = fusion.gated(rivals.evidence_BCK, rivals.context_BF, rivals.bucket_BC)
-        loss = F.cross_entropy(score_BC + rivals.correction_C, first_B) + fusion.penalty()
+        loss = F.cross_entropy(score_BC + rivals.correction_BC, first_B) + fusion.penalty()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
@@ -204,7 +203,7 @@ def fit_fusion(fusion: Fusion, rivals: Rivals) -> float:
 def _rivals(
     score_BI: Tensor, masked_BI: Tensor, target_B: Tensor, free: int | None, seed: int, most: int
 ) -> tuple[Tensor, Tensor]:
-    """Whom a target competes with: [B, C] items, the target first, and [C] corrections.
+    """Whom a target competes with: [B, C] items, the target first, and [B, C] corrections.
 
     The items that plain weights rank highest, where order is decided, and a uniform sample of the
     others, corrected by the log of the sampling rate so that the loss estimates the full softmax
@@ -213,17 +212,19 @@ def _rivals(
     """
     score_BI = score_BI.masked_fill(masked_BI, float("-inf"))
     score_BI.scatter_(1, target_B[:, None], float("-inf"))
-    free = int(torch.isfinite(score_BI).sum(1).min()) if free is None else free
+    free_B = torch.isfinite(score_BI).sum(1)
+    free = int(free_B.min()) if free is None else free
     top_BC = score_BI.topk(min(most // 4, free), dim=1).indices
     chance_BI = torch.rand(score_BI.shape, generator=torch.Generator().manual_seed(seed))
     chance_BI = chance_BI.to(score_BI.device).masked_fill(~torch.isfinite(score_BI), -1.0)
     chance_BI.scatter_(1, top_BC, -1.0)
-    rest = free - top_BC.shape[1]
-    other_BC = chance_BI.topk(min(most - most // 4, rest), dim=1).indices
-    correction_C = score_BI.new_zeros(1 + top_BC.shape[1] + other_BC.shape[1])
-    if other_BC.shape[1]:
-        correction_C[1 + top_BC.shape[1] :] = math.log(rest / other_BC.shape[1])
-    return torch.cat([target_B[:, None], top_BC, other_BC], dim=1), correction_C
+    n_top = top_BC.shape[1]
+    other_BC = chance_BI.topk(min(most - most // 4, free - n_top), dim=1).indices
+    rival_BC = torch.cat([target_B[:, None], top_BC, other_BC], dim=1)
+    correction_BC = score_BI.new_zeros(rival_BC.shape)
+    if other_BC.shape[1]:  # who met little has more rivals that the sample stands for
+        correction_BC[:, 1 + n_top :] = ((free_B - n_top) / other_BC.shape[1]).log()[:, None]
+    return rival_BC, correction_BC
 
 
 def item_buckets(count_I: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ def recounted(trained: Trained, events: Interactions) -> Trained:
     """
     memories = {
         name: memory
-        if memory.scores_cold_items
+        if memory.reads_attributes
         else memory.fresh().fit(events, trained.item_features)
         for name, memory in trained.memories.items()
     }

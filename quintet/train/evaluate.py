@@ -115,7 +115,7 @@ def beyond_accuracy(
     figures = {
         f"coverage@{k}": coverage(lists_NK, n_items, k),
         f"gini@{k}": gini(exposure(lists_NK, n_items, k)),
-        f"novelty@{k}": float(np.nanmean(novelty(lists_NK, np.maximum(count_I, 1), k))),
+        f"novelty@{k}": float(np.nanmean(novelty(lists_NK, count_I, k))),
         f"serendipity@{k}": float(
             np.nanmean(serendipity(lists_NK, split.events.item[targets], popular, k))
         ),

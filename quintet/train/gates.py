@@ -122,7 +122,7 @@ def _weights_among(rivals: Rivals, first_K: Tensor) -> Tensor:
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        score_BC = rivals.evidence_BCK @ weight_K + rivals.correction_C
+        score_BC = rivals.evidence_BCK @ weight_K + rivals.correction_BC
         held = HELD_NEAR / len(target_B) * (weight_K - first_K).square().sum()
         loss = F.cross_entropy(score_BC, target_B) + held
         loss.backward()  # type: ignore[no-untyped-call]

@@ -189,6 +189,8 @@ class Trainer:
             chosen.request,
             low_precision=self._low_precision(),
         )
+        if not losses:
+            return 0.0  # every task rests
         loss: Tensor = self.model.balance(losses)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

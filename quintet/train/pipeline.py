@@ -37,7 +37,13 @@ from quintet.train.gates import fitted_fusion, validation_targets
 from quintet.train.lift import fit_lift
 from quintet.train.loop import LoopConfig, OnStep, Outcome, Trainer
 from quintet.train.new_items import RehearsalConfig, fit_new_items, rehearsed
-from quintet.train.prepare import PreparedEvents, TrainingTables, build_model, prepared_orders
+from quintet.train.prepare import (
+    PreparedEvents,
+    TrainingTables,
+    build_model,
+    fit_tasks,
+    prepared_orders,
+)
 from quintet.train.start import Start
 
 #: evidence whose weight the gates learn, with its settings
@@ -156,9 +162,8 @@ def train(
     if hidden_I.any():
         asked = (config.rehearsal, config.seed)
         fit_new_items(fusion, evidence, split, hidden_I, fuse, *asked, mask_history=masked)
-        memories = fit_memories(config, whole)
-        for name in model.tasks:
-            model.task(name).fit(whole.events, whole.items, whole.users)
+        memories = counted_anew(memories, whole)
+        fit_tasks(model, whole)
         count_I = whole.events.item_counts().astype(np.float32)
         evidence = EvidenceBuilder(model, memories, data.item_inputs, data.user_inputs, count_I)
     calibration = fitted_calibration(evidence, fusion, split, calibrate)
@@ -311,10 +316,16 @@ def fit_memories(config: TrainConfig, tables: TrainingTables) -> dict[str, Memor
         try:
             memories[name] = memory.relate(tables.friends).fit(tables.events, tables.items)
         except DataError:
-            if not memory.scores_cold_items:
+            if not memory.reads_attributes:
                 raise
-            # a memory of attributes has nothing to say where items have none
     return memories
+
+
+def counted_anew(memories: Mapping[str, Memory], tables: TrainingTables) -> dict[str, Memory]:
+    """The same memories, which gates were fitted on, whatever would be chosen on these events."""
+    return {
+        name: memory.fresh().fit(tables.events, tables.items) for name, memory in memories.items()
+    }
 
 
 def version() -> str:

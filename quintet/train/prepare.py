@@ -103,11 +103,17 @@ def build_model(
             inputs = item_encoder.prepare(tables.items)
             count_I = tables.events.item_counts().astype(np.float32)
             align_content(item_encoder, inputs, start_ID, count_I)
-    for name in model.tasks:
-        model.task(name).fit(tables.events, tables.items, tables.users)
+    fit_tasks(model, tables)
     if start is not None:
         start.into(model)
     return model
+
+
+def fit_tasks(model: QuintetModel, tables: TrainingTables) -> None:
+    """Count what the tasks need, on the model's own device."""
+    for name in model.tasks:
+        model.task(name).fit(tables.events, tables.items, tables.users)
+    model.to(model.bias_I.device)
 
 
 @torch.no_grad()
@@ -119,16 +125,28 @@ def recounted(learned: QuintetModel, tables: TrainingTables) -> QuintetModel:
     weights = {name: value.detach().clone() for name, value in model.named_parameters()}
     count_I = torch.from_numpy(tables.events.item_counts())
     first_I = (count_I > 0) & ~model.warm_I.cpu()
-    for name in model.tasks:
-        model.task(name).fit(tables.events, tables.items, tables.users)
+    fit_tasks(model, tables)
     for name, value in model.named_parameters():
         value.copy_(weights[name])
     start_ID = cooccurrence_vectors(tables.events, learned.config.width) if first_I.any() else None
     if start_ID is not None:
-        device = model.embedding_ID.device
-        model.embedding_ID[first_I.to(device)] = torch.from_numpy(start_ID)[first_I].to(device)
+        learned_ID = model.embedding_ID
+        placed_ID = _among(torch.from_numpy(start_ID), learned_ID.cpu(), model.warm_I.cpu())
+        learned_ID[first_I.to(learned_ID.device)] = placed_ID[first_I].to(learned_ID.device)
     model.met(count_I)
     return model
+
+
+def _among(start_ID: Tensor, learned_ID: Tensor, warm_I: Tensor) -> Tensor:
+    """[I, D] first vectors, carried into the space of the learned ones.
+
+    The directions of a factorisation are its own: those of more events differ by order and sign,
+    and training has moved the learned ones besides. Least squares over what has both tells how.
+    """
+    carry_DD: Tensor = torch.linalg.lstsq(
+        start_ID[warm_I], learned_ID[warm_I], driver="gelsd"
+    ).solution
+    return start_ID @ carry_DD
 
 
 def _statistics(model: QuintetModel) -> dict[int, Any]:

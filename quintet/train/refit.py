@@ -22,7 +22,7 @@ from quintet.data.split import Part, Split
 from quintet.nn.model import QuintetModel
 from quintet.serve.trained import Trained
 from quintet.train.loop import OnStep, Trainer
-from quintet.train.pipeline import Fitted, TrainConfig, fit_memories
+from quintet.train.pipeline import Fitted, TrainConfig, counted_anew
 from quintet.train.prepare import EntityInputs, TrainingTables, prepared_orders, recounted
 
 Scope = Literal["counts", "full"]
@@ -60,7 +60,7 @@ def refit(
         inputs = EntityInputs(evidence.item_inputs, evidence.user_inputs)
         changes["model"] = _continued(trained.model, tables, inputs, config, on_step)
     say("counting memories again")
-    changes["memories"] = fit_memories(config, tables)
+    changes["memories"] = counted_anew(trained.memories, tables)
     changes["count_I"] = tables.events.item_counts().astype(np.float32)
     seconds = dict(trained.run["seconds"]) | {"refit": time.perf_counter() - started}
     changes["run"] = trained.run | {"refit": scope, "seconds": seconds}

@@ -69,11 +69,13 @@ def test_a_task_that_rests_weighs_the_same_over_all_steps(name: str) -> None:
     assert balance.current() == always.current() == weights
 
 
-def test_a_step_that_would_have_no_task_has_all() -> None:
-    balance = make_balance("fixed", {"ranking": 1.0, "item": 1.0}, {"ranking": 0.01, "item": 0.01})
+def test_every_task_may_rest_at_once() -> None:
+    balance = make_balance("fixed", {"ranking": 1.0, "item": 1.0}, {"ranking": 0.5, "item": 0.5})
     torch.manual_seed(0)
-    assert ["ranking", "item"] in [balance.drawn(LOSSES) for _ in range(5)]
-    assert all(balance.drawn(LOSSES) for _ in range(100))
+    drawn = [balance.drawn(LOSSES) for _ in range(4000)]
+    assert np.mean([not step for step in drawn]) == pytest.approx(0.25, abs=0.03)
+    means = [balance({task: LOSSES[task] for task in step}).item() for step in drawn if step]
+    assert sum(means) / 4000 == pytest.approx(2 + 3, rel=0.05)
 
 
 def test_who_never_rests_draws_no_random_numbers() -> None:

@@ -91,7 +91,7 @@ def test_rivals_in_blocks_are_those_of_one_block(
     )
     torch.testing.assert_close(one.evidence_BCK[:, 0], other.evidence_BCK[:, 0], atol=1e-4, rtol=0)
     torch.testing.assert_close(one.context_BF, other.context_BF)
-    torch.testing.assert_close(one.correction_C, other.correction_C)
+    torch.testing.assert_close(one.correction_BC, other.correction_BC)
     for column in range(len(evidence.names)):  # near ties may change places among the rivals
         kept = [np.sort(rivals.evidence_BCK[:, 1:, column].numpy()) for rivals in found]
         np.testing.assert_allclose(kept[0], kept[1], atol=1e-4)
@@ -112,12 +112,25 @@ def test_the_highest_and_a_sample_that_stands_for_the_rest() -> None:
     masked_BI = torch.zeros(40, 12, dtype=torch.bool)
     masked_BI[:, 11] = True
     target_B = torch.full((40,), 10)
-    rival_BC, correction_C = fusion_module._rivals(score_BI, masked_BI, target_B, 10, 0, most=8)
+    rival_BC, correction_BC = fusion_module._rivals(score_BI, masked_BI, target_B, 10, 0, most=8)
     # the target; 9 and 8, the highest but for the masked one; 6 of the 8 others, each for 8 / 6
     assert rival_BC[:, :3].tolist() == [[10, 9, 8]] * 40
     assert all(len(set(row)) == 6 for row in rival_BC[:, 3:].tolist())
     assert set(rival_BC[:, 3:].flatten().tolist()) == set(range(8))
-    torch.testing.assert_close(correction_C, torch.tensor([0.0] * 3 + [math.log(8 / 6)] * 6))
+    corrected = torch.tensor([0.0] * 3 + [math.log(8 / 6)] * 6)
+    torch.testing.assert_close(correction_BC, corrected.repeat(40, 1))
+
+
+def test_who_met_little_has_more_rivals_that_the_sample_stands_for() -> None:
+    """The corrected sum estimates that over all rivals of each, however long another's history."""
+    score_BI = torch.randn(2, 600, generator=torch.Generator().manual_seed(0))
+    masked_BI = torch.zeros(2, 600, dtype=torch.bool)
+    masked_BI[0, 1:401] = True
+    target_B = torch.zeros(2, dtype=torch.long)
+    rival_BC, correction_BC = fusion_module._rivals(score_BI, masked_BI, target_B, 199, 2, most=160)
+    sampled_B = (score_BI.gather(1, rival_BC) + correction_BC).logsumexp(1)
+    whole_B = score_BI.masked_fill(masked_BI, -torch.inf).logsumexp(1)
+    torch.testing.assert_close(sampled_B, whole_B, atol=0.05, rtol=0)
 
 
 def test_many_targets_compete_with_fewer_rivals_each() -> None:

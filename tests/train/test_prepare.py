@@ -11,7 +11,7 @@ from quintet.data.features import FeatureTable
 from quintet.data.interactions import Interactions
 from quintet.data.states import state_before
 from quintet.nn.tasks.interaction import Interaction
-from quintet.train.prepare import cooccurrence_vectors
+from quintet.train.prepare import TrainingTables, cooccurrence_vectors, recounted
 
 DATA = tables()
 EVENTS = DATA.events
@@ -101,3 +101,35 @@ def test_too_little_to_factorise_is_left_at_random() -> None:
     assert cooccurrence_vectors(log(), 24) is None  # as many dimensions as items
     lonely = Interactions.build(np.arange(9), np.arange(9), n_users=9, n_items=9)
     assert cooccurrence_vectors(lonely, 2) is None
+
+
+def bare(events: Interactions) -> TrainingTables:
+    """A log of which nothing else is known."""
+    items, users = FeatureTable(events.n_items), FeatureTable(events.n_users)
+    return TrainingTables(events, items, users, behaviours=["view"], scenarios=["shop"])
+
+
+def test_items_met_for_the_first_time_start_near_others_as_learned() -> None:
+    """A factorisation of more events has directions of its own; learned vectors keep theirs."""
+    rng = np.random.default_rng(0)
+    kind, n_users = np.arange(60) % 4, 300
+    wanted = rng.integers(0, 4, n_users)
+    item = np.concatenate([rng.choice(np.flatnonzero(kind == one), 6) for one in wanted])
+    user = np.repeat(np.arange(n_users), 6)
+    late = item < 8  # two of each kind
+    settings = {"user": user, "item": item}
+    early = {name: column[~late] for name, column in settings.items()}
+    before, after = (
+        Interactions.build(**own, n_users=n_users, n_items=60) for own in (early, settings)
+    )
+    learned = model_of(bare(before), towers=("identity",), off=("item",))
+    turned, _ = np.linalg.qr(rng.normal(size=(learned.config.width,) * 2))
+    with torch.no_grad():  # as training would: the directions mean something else by now
+        turned_ID = learned.embedding_ID @ torch.from_numpy(turned.astype(np.float32))
+        learned.embedding_ID.copy_(turned_ID)
+    again = recounted(learned, bare(after))
+    known_ID = learned.embedding_ID.detach()[8:]
+    centre_CD = torch.stack([known_ID[kind[8:] == one].mean(0) for one in range(4)])
+    nearest = (again.embedding_ID.detach()[:8] @ centre_CD.T).argmax(1)
+    assert nearest.tolist() == kind[:8].tolist()
+    torch.testing.assert_close(again.embedding_ID.detach()[8:], known_ID)

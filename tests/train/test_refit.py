@@ -15,9 +15,10 @@ from quintet.data.dataset import join
 from quintet.data.encode import Encoded, encode
 from quintet.data.frames import Catalogue, EventLog
 from quintet.data.split import Part, Split, leave_one_out
+from quintet.data.states import repeat_share
 from quintet.memory.base import MEMORIES
 from quintet.serve.trained import Trained
-from quintet.train.pipeline import Fitted, TrainConfig, train, training_tables
+from quintet.train.pipeline import LEAST_REPEATS, Fitted, TrainConfig, train, training_tables
 from quintet.train.refit import refit, with_validation
 
 N_USERS, N_ITEMS = 30, 16
@@ -199,3 +200,29 @@ def test_a_refit_walks_along_friendships_too(encoded, split) -> None:
     config = CONFIG.model_copy(update={"memories": {"graph": {}}})
     counts = refit(train(social, split, config), social, split, config, "counts").trained
     assert counts.memories["graph"].state()["friends"].any()
+
+
+@pytest.mark.parametrize("returning", ["in training", "in validation"])
+def test_memories_stay_those_that_gates_were_fitted_on(returning: str) -> None:
+    """Whether people return to items is asked once: gates know the evidence by its place."""
+    rng, rows = np.random.default_rng(0), []
+    for user in range(60):
+        items = 1 + rng.permutation(39)[:6]
+        if returning == "in training" and user < 5:
+            items[3] = items[1]
+        elif returning == "in validation" and user < 20:
+            items[4] = items[0]
+        rows += [(f"u{user}", f"i{item}", step) for step, item in enumerate(items)]
+    names = ("user_id", "item_id", "timestamp")
+    log = pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+    encoded = encode(join(EventLog.read(log), name="small"))
+    split = leave_one_out(encoded.events)
+    # by validation's events the choice would be the other one
+    shares = repeat_share(split.train), repeat_share(with_validation(split).train)
+    assert (shares[0] > LEAST_REPEATS > shares[1]) == (returning == "in training")
+    config = CONFIG.model_copy(update={"memories": {"transitions": {}, "repeat": {}}})
+    fitted = train(encoded, split, config)
+    again = refit(fitted, encoded, split, config, "counts").trained
+    assert list(again.memories) == list(fitted.trained.memories)
+    assert ("repeat" in again.memories) == (returning == "in training")
+    assert len(again.fusion.strength_K) == len(again.scorer.evidence.names)
