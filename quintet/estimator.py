@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from quintet.config import build
-from quintet.errors import NotFittedError
+from quintet.errors import ConfigError, NotFittedError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -152,9 +152,16 @@ class Quintet:
     def _encode(self, log: Any, items: Any, users: Any, relations: Any, schema: Any) -> Encoded:
         from quintet.data.dataset import Dataset, join
 
-        return self._prepare(
-            log if isinstance(log, Dataset) else join(log, items, users, relations, schema)
-        )
+        if not isinstance(log, Dataset):
+            return self._prepare(join(log, items, users, relations, schema))
+        tables = {"items": items, "users": users, "relations": relations, "schema": schema}
+        given = [name for name, table in tables.items() if table is not None]
+        if given:
+            raise ConfigError(
+                f"the log is a data set, to which its tables are joined already: give "
+                f"{' and '.join(given)} to what made it"
+            )
+        return self._prepare(log)
 
     def _prepare(self, dataset: Dataset) -> Encoded:
         from quintet.data.clean import clean

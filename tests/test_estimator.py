@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from sklearn.base import clone
 
-from quintet import Quintet, load
+from quintet import Quintet, load, open_dataset
 from quintet.errors import ConfigError, EmptyDataError, NotFittedError, QuintetError
 from quintet.train.evaluate import evaluate_ranking
 
@@ -177,3 +177,10 @@ def test_scikit_learn_can_clone_it(fitted) -> None:
         assert copy.get_params() == model.get_params()
         with pytest.raises(NotFittedError):
             copy.recommend(["u1"])
+
+
+@pytest.mark.parametrize("table", ["items", "users", "relations", "schema"])
+def test_tables_beside_a_data_set_are_refused(table):
+    data = open_dataset("market", ["n_users=20", "n_items=12"])
+    with pytest.raises(ConfigError, match=f"joined already: give {table}"):
+        Quintet().fit(data, **{table: [{"item_id": "a"}]})

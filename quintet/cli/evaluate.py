@@ -110,8 +110,10 @@ def evaluate(
     dataset = open_data(paths[-1], settings, items=items, users=users, relations=relations)
     command = shlex.join(["quintet", *(context.find_root().obj or [])])
     if folds:
-        if baselines is not None or like_at is not None:
-            raise typer.BadParameter("--baselines and --like-at need a bundle: leave --folds out")
+        if baselines is not None or like_at is not None or protocol is not None:
+            raise typer.BadParameter(
+                "--baselines, --like-at and --protocol need a bundle: leave --folds out"
+            )
         values = setting_values(config, overrides, device=device, seed=seed)
         _cross_validate(dataset, values, folds, ks, out, command, output)
         return

@@ -64,7 +64,12 @@ def _id(table: ir.Table, source: str, where: str) -> Cast:
         big = column.cast("decimal(38, 0)") > 2**63 - 1
         _refuse_any(table, source, big, where, "is too large for 64 bits; pass ids as text")
         return column.cast("int64"), {}
-    if dtype.is_floating() or dtype.is_decimal():
+    if dtype.is_decimal():  # through a float, neighbours beyond 2^53 would fall together
+        whole = column.try_cast("int64")
+        uneven = column.notnull() & (whole.isnull() | (whole.cast(dtype) != column))
+        _refuse_any(table, source, uneven, where, "is no whole number of 64 bits; pass ids as text")
+        return whole, {}
+    if dtype.is_floating():
         number = column.cast("float64")
         number = number.isnan().ifelse(ibis.null("float64"), number)
         whole = number.try_cast("int64")
@@ -105,7 +110,7 @@ def _label(table: ir.Table, source: str, where: str) -> Cast:
             "leave it out with columns="
         )
     text = column.cast("string")
-    return (text.strip() == "").ifelse(ibis.null("string"), text), {}
+    return is_missing(text).ifelse(ibis.null("string"), text), {}
 
 
 def _number(table: ir.Table, source: str, where: str) -> Cast:

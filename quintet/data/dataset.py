@@ -23,6 +23,8 @@ from quintet.data.stack import one_row_each, stack, unify_ids
 from quintet.errors import DataError
 
 FrameT = TypeVar("FrameT", bound=Frame)
+#: a table that describes a smaller share of the log's ids is probably another log's
+POOR_MATCH = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +210,10 @@ def _fill_report(joined: Dataset) -> None:
         ("users", joined.users, "user_id"),
     ):
         if frame is not None:
-            report.tables.append(_table_match(kind, frame, log, column))
+            match = _table_match(kind, frame, log, column)
+            report.tables.append(match)
+            if match.matched < POOR_MATCH * (match.matched + match.only_in_log):
+                report.notes.append(_poor_match(match, frame, log, column))
     if joined.relations is not None:
         report.relations = _relation_matches(joined)
 
@@ -220,6 +225,18 @@ def _distinct(frame: Frame, column: str) -> Any:
 
 def _count(table: Any) -> int:
     return int(engine.value(table.count()))
+
+
+def _poor_match(match: TableMatch, frame: Frame, log: EventLog, column: str) -> str:
+    """Most often ids differ by a blank, a prefix or a leading zero: show one of each side."""
+    in_table, in_log = _distinct(frame, column), _distinct(log, column)
+    unknown = engine.value(in_log.anti_join(in_table, "id")["id"].min())
+    unused = engine.value(in_table.anti_join(in_log, "id")["id"].min())
+    other = f", but has {unused!r}, which the log has not" if unused is not None else ""
+    return (
+        f"{match.name} describes {match.matched} of the log's {match.matched + match.only_in_log} "
+        f"{match.table}: it has no {unknown!r}{other}"
+    )
 
 
 def _table_match(kind: str, frame: Frame, log: EventLog, column: str) -> TableMatch:

@@ -49,7 +49,13 @@ def read_delimited(path: Path) -> tuple[ir.Table, dict[str, str], pa.Table]:
     atomic = any(suffix in ATOMIC_SUFFIXES for suffix in suffixes)
     tabs = atomic or ".tsv" in suffixes
     delimiter = "\t" if tabs else max(",\t;|", key=header.count)
-    given = next(csv.reader([header], delimiter=delimiter, strict=not atomic))
+    try:
+        given = next(csv.reader([header], delimiter=delimiter, strict=not atomic))
+    except csv.Error as error:
+        raise DataError(
+            f"{path}: the header cannot be read ({error}): its quotes must close on its own line; "
+            "rename the columns"
+        ) from None
     named = [split_atomic(name.strip()) for name in given]
     check_names([name for name, _ in named if name], str(path))
     types = {name: kind for name, kind in named if kind}
@@ -70,7 +76,8 @@ def read_delimited(path: Path) -> tuple[ir.Table, dict[str, str], pa.Table]:
     return table.drop(*[name for name in names if name.startswith("__unnamed")]), types, refused
 
 
-def _open(path: Path) -> IO[bytes]:
+def unzipped(path: Path) -> IO[bytes]:
+    """The file's own bytes, whether it is zipped or not."""
     return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
@@ -81,7 +88,7 @@ def first_bytes(path: Path) -> bytes:
         DataError: the file is not what its ``.gz`` promises.
     """
     try:
-        with _open(path) as file:
+        with unzipped(path) as file:
             return file.read(1 << 20)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: not a complete gzip file: {error}; fetch it again") from None
@@ -113,7 +120,7 @@ def _scan(path: Path, names: list[str], delimiter: str, quote: str) -> tuple[ir.
     with tempfile.TemporaryDirectory() as folder, engine.reading(str(path)):
         copy = Path(folder) / "rows.csv"
         with (
-            io.TextIOWrapper(_open(path), "utf-8", "surrogateescape") as source,
+            io.TextIOWrapper(unzipped(path), "utf-8", "surrogateescape") as source,
             copy.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as target,
         ):
             shutil.copyfileobj(source, target, 1 << 20)
@@ -135,7 +142,7 @@ def _scan_file(
     try:
         table = engine.create(
             f"SELECT row_number() OVER () AS {ROW}, * "
-            f"FROM read_csv({engine.quote(str(path))}, {options})"
+            f"FROM read_csv({engine.quote(engine.exactly(path))}, {options})"
         )
         # a record can break in several places: its first error names it; line 1 is the header
         found = engine.fetch_sql(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _numbers = itertools.count(1)
+#: DuckDB's types that ibis has no name for, and what stands for them
+NAMED_TYPES = {"TIMESTAMPTZ_NS": "TIMESTAMPTZ", '"NULL"': "VARCHAR"}
 
 
 @functools.cache
@@ -43,6 +46,11 @@ def backend() -> Any:
 def quote(text: str) -> str:
     """``text`` as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def exactly(path: Path) -> str:
+    """A path in which nothing stands for anything else: DuckDB reads any path as a pattern."""
+    return re.sub(r"([\[?*])", r"[\1]", str(path))
 
 
 def identifier(name: str) -> str:
@@ -71,12 +79,17 @@ def create(select: str) -> ir.Table:
 
 
 def _known_types(select: str) -> str:
-    """The query with times in a zone to the microsecond: ibis has no name for nanoseconds there."""
+    """The query in types that ibis has a name for.
+
+    Times in a zone come to the microsecond, and columns of nothing but nulls as text.
+    """
     columns = execute(f"DESCRIBE {select}").fetchall()
-    finer = [str(name) for name, kind, *_ in columns if kind == "TIMESTAMPTZ_NS"]
-    if not finer:
+    named = [
+        (identifier(name), NAMED_TYPES[kind]) for name, kind, *_ in columns if kind in NAMED_TYPES
+    ]
+    if not named:
         return select
-    casts = ", ".join(f"CAST({identifier(n)} AS TIMESTAMPTZ) AS {identifier(n)}" for n in finer)
+    casts = ", ".join(f"CAST({name} AS {kind}) AS {name}" for name, kind in named)
     return f"SELECT * REPLACE ({casts}) FROM ({select})"
 
 

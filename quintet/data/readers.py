@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import codecs
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,11 +99,11 @@ def _read_path(path: Path) -> Source:
     if not globbed and not path.exists():
         raise DataError(f"{path}: no such file")
     if path.is_dir():
-        return _read_parquet(path / "*.parquet", path.name)
+        return _read_parquet(f"{engine.exactly(path)}/*.parquet", path)
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     kind = suffixes[-1] if suffixes else ""
     if kind in PARQUET_SUFFIXES:
-        return _read_parquet(path, path.name)
+        return _read_parquet(engine.exactly(path) if path.exists() else str(path), path)
     if kind in JSON_SUFFIXES and not globbed:
         return _read_json(path)
     if kind in delimited.SUFFIXES and not globbed:
@@ -112,13 +115,13 @@ def _read_path(path: Path) -> Source:
     )
 
 
-def _read_parquet(path: Path, name: str) -> Source:
-    scan = f"read_parquet({engine.quote(str(path))}, union_by_name = true)"
+def _read_parquet(pattern: str, path: Path) -> Source:
+    scan = f"read_parquet({engine.quote(pattern)}, union_by_name = true)"
     with engine.reading(str(path)):
         described = engine.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
         check_names([column[0] for column in described], str(path))
         table = engine.create(f"SELECT row_number() OVER () AS {ROW}, * FROM {scan}")
-    return _typed(Source(name, table))
+    return _typed(Source(path.name, table))
 
 
 def _typed(source: Source) -> Source:
@@ -159,12 +162,20 @@ def _read_json(path: Path) -> Source:
 
 
 def _json_lines(path: Path) -> ir.Table:
-    start = delimited.first_bytes(path).lstrip()
+    start = delimited.first_bytes(path)
+    if start.startswith(codecs.BOM_UTF8):  # DuckDB reads it as part of the first line
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "rows.json"
+            with delimited.unzipped(path) as source, copy.open("wb") as target:
+                source.read(len(codecs.BOM_UTF8))
+                shutil.copyfileobj(source, target)
+            return _json_lines(copy)
+    start = start.lstrip()
     shape = "array" if start.startswith(b"[") else "newline_delimited"
     lines = "true" if shape == "newline_delimited" else "false"
     return engine.create(
         f"SELECT row_number() OVER () AS {ROW}, json, json_type(json) AS type "
-        f"FROM read_json_objects({engine.quote(str(path))}, format = '{shape}', "
+        f"FROM read_json_objects({engine.quote(engine.exactly(path))}, format = '{shape}', "
         f"ignore_errors = {lines})"
     )
 

@@ -31,6 +31,8 @@ HISTORIES_PER_BLOCK = 256
 #: scores of one kind of evidence held at once: large catalogues take fewer histories a block
 CELLS_PER_BLOCK = 1 << 22
 RECENT = 10
+#: variance of scores that is nothing but rounding
+FLAT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,16 @@ class Standardised:
         return cls(item_IX, warm_JE.mean(0), centred.T @ centred / len(warm_JE))
 
     def query(self, state_BD: Tensor) -> Tensor:
-        """[B, X] whose inner products with ``item_IX`` are the standardised scores."""
+        """[B, X] whose inner products with ``item_IX`` are the standardised scores.
+
+        Zeros where all warm items score the same: there is nothing to tell them apart by, and the
+        others would be any number of deviations away.
+        """
         state_BE = torch.cat([state_BD, state_BD.new_ones(len(state_BD), 1)], dim=1)
         mean_B1 = state_BE @ self.mean_E[:, None]
         variance_B1 = ((state_BE @ self.covariance_EE) * state_BE).sum(1, keepdim=True)
-        scale_B1 = variance_B1.clamp_min(1e-12).sqrt()
-        return torch.cat([state_BE, -mean_B1], dim=1) / scale_B1
+        query_BX = torch.cat([state_BE, -mean_B1], dim=1) / variance_B1.clamp_min(FLAT).sqrt()
+        return query_BX.masked_fill(variance_B1 <= FLAT, 0.0)
 
     def scores(self, state_BD: Tensor) -> Tensor:
         """[B, I] scores with mean 0 and variance 1 over the warm catalogue, for every row."""

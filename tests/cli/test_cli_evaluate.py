@@ -64,8 +64,10 @@ def test_csv_names_the_task_of_each_figure(bundle):
     assert all(row["metric"] for row in rows)
 
 
-@pytest.mark.parametrize("option", ["--baselines", "--like-at"])
-def test_folds_take_no_option_of_a_bundle(option):
-    run = quintet("evaluate", "--folds", 2, "market", *SMALL, *TINY, option, 3)
+@pytest.mark.parametrize(
+    ("option", "value"), [("--baselines", 3), ("--like-at", 3), ("--protocol", "global-time")]
+)
+def test_folds_take_no_option_of_a_bundle(option, value):
+    run = quintet("evaluate", "--folds", 2, "market", *SMALL, *TINY, option, value)
     assert run.code == 2
     assert option in run.err

@@ -182,3 +182,12 @@ def test_rejects_of_all_sources_are_kept():
     joined = join([EventLog.read(rows, name="one"), EventLog.read(rows, name="two")])
     assert joined.log.rejects["table"].to_pylist() == ["one", "two"]
     assert isinstance(joined.log.rejects, pa.Table)
+
+
+@pytest.mark.parametrize(("ids", "told"), [([" a", " b", " c"], True), (["a", "b", "z"], False)])
+def test_a_table_of_another_log_is_told_with_an_id_of_each(ids, told):
+    log = EventLog.read(pa.table({"user_id": ["u"] * 3, "item_id": ["a", "b", "c"]}))
+    items = Catalogue.read(pa.table({"item_id": ids, "title": ["x", "y", "z"]}), name="shop")
+    notes = join(log, items).report.notes
+    expected = "shop describes 0 of the log's 3 items: it has no 'a', but has ' a', which"
+    assert any(note.startswith(expected) for note in notes) == told

@@ -379,3 +379,13 @@ def test_no_library_error_leaks_from_random_bytes(tmp_path):
             for frame in (EventLog, Catalogue, Users, Relations):
                 with pytest.raises(QuintetError, match=re.escape(path.name)):
                     frame.read(path)
+
+
+@pytest.mark.parametrize("header", ['"user\nid",item_id', '"user_id,item_id', '"user_id"x,item_id'])
+def test_a_header_whose_quotes_do_not_close_is_told(tmp_path, header):
+    path = tmp_path / "log.csv"
+    path.write_text(f"{header}\na,x\n")
+    with pytest.raises(
+        DataError, match=r"log\.csv: the header cannot be read .* rename the columns"
+    ):
+        EventLog.read(path)

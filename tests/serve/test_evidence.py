@@ -220,3 +220,12 @@ def test_dense_scores_are_standardised_over_warm_items_alone() -> None:
     assert standardised(score, warm).tolist() == expected
     # without any warm item all of them set the scale
     assert standardised(score[:1], np.zeros(3, np.bool_)).mean() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_known_items_all_alike_say_nothing_of_others() -> None:
+    """A single other vector would stand any number of deviations of rounding away."""
+    vector_ID = torch.full((6, 3), 0.1234567).add(torch.randn(6, 3) * 1e-7)
+    vector_ID[5] = 7.0
+    warm_I = torch.tensor([True] * 5 + [False])
+    side = Standardised.of(vector_ID, torch.zeros(6), warm_I)
+    torch.testing.assert_close(side.scores(torch.ones(1, 3)), torch.zeros(1, 6))
