@@ -273,6 +273,8 @@ def _ordered(
         value=columns["value"],
         behaviour=np.arange(len(columns["user"])),  # carries the row through the sort
         tie_seed=seed,
+        # one time for all says no more than none: the order of the rows is all there is
+        keep_order=timed and len(np.unique(columns["time"])) < 2,
     )
     order = built.behaviour
     return replace(built, behaviour=columns["behaviour"].astype(np.int64)[order]), order

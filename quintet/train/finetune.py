@@ -188,7 +188,11 @@ def held_out_values(fitted: Fitted, split: Split, config: TrainConfig) -> Floats
         DataError: there are fewer than two targets.
     """
     rows, _ = validation_targets(
-        split, config.calibration_share, config.fusion_targets, config.seed
+        split,
+        config.calibration_share,
+        config.fusion_targets,
+        config.seed,
+        fitted.trained.model.shape.rules.targets(split.events),
     )
     if len(rows) < 2:
         raise DataError(

@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -101,3 +102,12 @@ def test_an_unclean_data_set_is_refused():
     empty = log.with_table(log.table.filter(log.table.user_id > 5))
     with pytest.raises(EmptyDataError, match="the log holds no events"):
         encode(Dataset("none", empty))
+
+
+@pytest.mark.parametrize("time", [None, 1714550000])
+def test_one_time_for_all_leaves_the_order_as_given(time):
+    log = {"user_id": ["a"] * 8, "item_id": list("pqrstuvw")}
+    if time is not None:
+        log["timestamp"] = [time] * 8
+    encoded = encode(join(EventLog.read(pa.table(log))))
+    assert "".join(encoded.items.ids(encoded.events.item)) == "pqrstuvw"
