@@ -47,7 +47,10 @@ def prepared(trained: Trained) -> Prepared:
 
 
 def grown(
-    trained: Trained, base: Prepared, upserts: Mapping[Id, Mapping[str, Any]]
+    trained: Trained,
+    base: Prepared,
+    upserts: Mapping[Id, Mapping[str, Any]],
+    counted: Trained | None = None,
 ) -> tuple[Trained, list[Id]]:
     """The model with items added or changed; ``trained`` is left as it is.
 
@@ -55,6 +58,7 @@ def grown(
         trained: the model.
         base: of :func:`prepared`.
         upserts: by item id, all attributes: columns that a row does not name are missing in it.
+        counted: the same model with newer counts, over the first of these items.
 
     Returns:
         The model, and the ids of the items that are new.
@@ -78,11 +82,15 @@ def grown(
     if encoder is not None:
         inputs = _joined(base.inputs, encoder.prepare(new), taken)
     count_I = np.zeros(len(items), np.float32)
-    count_I[: len(trained.count_I)] = trained.count_I
+    counted = trained if counted is None else counted
+    count_I[: len(counted.count_I)] = counted.count_I
     features = joined_features(base.table, new, taken)
     model = _grown_model(trained.model, len(items), features)
     memories = {
-        name: copy.copy(memory).add_items(features) for name, memory in trained.memories.items()
+        name: copy.copy(memory if memory.reads_attributes else counted.memories[name]).add_items(
+            features
+        )
+        for name, memory in trained.memories.items()
     }
     made = replace(
         trained,
@@ -133,11 +141,21 @@ def attribute_table(schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> pa.
                 columns[field.name] = pa.array(values, pa.string()).cast(field.type)
             else:
                 columns[field.name] = pa.array(values, field.type)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            _refuse_beyond(columns[field.name])
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, ValueError):
             raise DataError(f"attribute {field.name!r}: must be {field.type}") from None
     if not columns:
         return pa.table({})
     return pa.table(columns, schema=schema)
+
+
+def _refuse_beyond(column: pa.Array) -> None:
+    """Numbers that single precision cannot hold, and times that no calendar has."""
+    if pa.types.is_floating(column.type) and len(column):
+        if (np.abs(column.drop_null().to_numpy()) > np.finfo(np.float32).max).any():
+            raise OverflowError
+    elif pa.types.is_timestamp(column.type):
+        column.cast(pa.timestamp("us")).to_pylist()
 
 
 def _joined(old: Inputs, new: Mapping[str, Mapping[str, Tensor]], taken: np.ndarray) -> Inputs:

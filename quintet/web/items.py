@@ -6,6 +6,8 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from quintet.data.vocab import Vocabulary
 from quintet.errors import DataError, InvalidRequestError
 from quintet.serve.grown import attribute_table, ids_of
@@ -20,6 +22,8 @@ from quintet.web.owners import own_id
 def checked(live: Live, sent: Sequence[ItemIn]) -> list[ItemUpsert]:
     """Items as the journal holds them, after a look at whether the model can read them.
 
+    What a change does not name stays as it was, and the journal holds all of it.
+
     Raises:
         InvalidRequestError: an attribute is not a column of the catalogue, does not fit it, or an
             item stands twice.
@@ -31,7 +35,8 @@ def checked(live: Live, sent: Sequence[ItemIn]) -> list[ItemUpsert]:
     for one in sent:
         if not set(one.attributes) <= set(columns):
             raise InvalidRequestError(f"items: attributes: the columns are: {', '.join(columns)}")
-    if not fits(live, ids, [one.attributes for one in sent]):
+    rows = [_attributes(live, item) | one.attributes for item, one in zip(ids, sent, strict=True)]
+    if not fits(live, ids, rows):
         types = ", ".join(f"{f.name}: {f.type}" for f in live.trained.item_table.schema)
         raise InvalidRequestError(f"items: an id or a value does not fit; the columns are: {types}")
     return [
@@ -39,11 +44,27 @@ def checked(live: Live, sent: Sequence[ItemIn]) -> list[ItemUpsert]:
             upsert_id=secrets.token_hex(16),
             item_id=item,
             timestamp=now(),
-            attributes=one.attributes,
+            attributes={} if one.retired else attributes,
             retired=one.retired,
         )
-        for item, one in zip(ids, sent, strict=True)
+        for item, one, attributes in zip(ids, sent, rows, strict=True)
     ]
+
+
+def _attributes(live: Live, item: str | int) -> dict[str, Any]:
+    """What is known of an item, as it could be sent; nothing of a new one."""
+    row = int(live.trained.items.rows([item])[0])
+    if row < 0:
+        return {}
+    known = {}
+    for name, column in zip(
+        live.trained.item_table.column_names, live.trained.item_table.columns, strict=True
+    ):
+        value = column[row]
+        given = value.cast(pa.string()) if pa.types.is_temporal(value.type) else value
+        if given.is_valid:
+            known[name] = given.as_py()
+    return known
 
 
 def described(live: Live, item: str | int) -> dict[str, Any]:
@@ -106,15 +127,15 @@ class Builder:
 
     def follow(self) -> int:
         """Take in items written since the last look; gives how many."""
-        newest: dict[str | int, ItemUpsert] = {}
+        changes = list[ItemUpsert]()
         offset = self.offset
         for entry in self.journal.read(after=offset, kinds=(ItemUpsert.kind,)):
             offset = max(offset, entry.offset)
             if isinstance(entry.record, ItemUpsert):
                 change = readable(self.holder.live, entry.record)
                 if change is not None:
-                    newest[change.item_id] = change
-        if newest:
-            self.holder.replace_items(list(newest.values()))
+                    changes.append(change)
+        if changes:
+            self.holder.replace_items(changes)
         self.offset = offset  # not before they take part: what failed is read again
-        return len(newest)
+        return len(changes)

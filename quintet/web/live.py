@@ -98,7 +98,9 @@ class Live:
                 retired.discard(item)
                 upserts[item] = change.attributes
         same = upserts == self.upserts
-        trained = self.trained if same else grown(self.base, self.prepared, upserts)[0]
+        trained = (
+            self.trained if same else grown(self.base, self.prepared, upserts, self.trained)[0]
+        )
         return Live(
             self.version,
             self.folder,

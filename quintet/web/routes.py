@@ -55,11 +55,11 @@ class ProfileQuery(m.Request):
 def read_events(data: bytes, media: str) -> list[m.EventIn]:
     """One event, a batch, or one a line."""
     if media == NDJSON:
-        lines = [line for line in data.split(b"\n") if line.strip()]
+        lines = [(n, line) for n, line in enumerate(data.split(b"\n"), 1) if line.strip()]
         if not 1 <= len(lines) <= m.MOST_EVENTS:
             raise InvalidRequestError(f"give 1 to {m.MOST_EVENTS} lines")
         events = []
-        for number, line in enumerate(lines, 1):
+        for number, line in lines:
             try:
                 events.append(fitted(m.EventIn, read_json(line)))
             except Unfit as unfit:
@@ -167,7 +167,10 @@ async def put_experiment(call: Call) -> RESULT:
     """Add or change one; what an arm names must be there, or its people would get no lists."""
     for arm in call.body.arms:
         if call.body.active and arm.rules is not None:  # one that ends may have lost its rules
-            call.service.lists.rules.get(arm.rules)
+            facts = call.service.holder.live.recommender.slates.facts
+            call.service.lists.rules.get(arm.rules).check(
+                m.RecommendIn.model_fields["k"].default, facts
+            )
     try:
         await call.service.build(call.service.experiments.put, call.body)
     except BundleError:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from quintet.data.interactions import Interactions
-from quintet.errors import InvalidRequestError
+from quintet.errors import ConfigError, InvalidRequestError
+from quintet.serve.slate.answer import Slates
 from quintet.serve.slate.policy import PolicyConfig
-from quintet.serve.slate.rules import RuleSet
+from quintet.serve.slate.rules import Pin, RuleSet
 from quintet.serve.slate.settings import SlateConfig
 from quintet.serve.slate.slate import Slate, compose
 from quintet.web.live import Live
@@ -39,9 +40,24 @@ class RuleBook:
             raise InvalidRequestError("rules: there is no rule set of this name") from None
         held = self._held.get(name)
         if held is None or held[0] != stamp:
-            held = (stamp, RuleSet.read(path))
+            try:
+                held = (stamp, RuleSet.read(path))
+            except ConfigError as error:  # who asks need not know where files are
+                raise ConfigError(str(error).replace(str(path), f"rules {name!r}")) from None
             self._held[name] = held
         return held[1]
+
+
+def _without_barred_pins(rules: RuleSet, slates: Slates, wish: Wish) -> RuleSet:
+    """A pin holds but for what may not be shown: retired, muted, or other than was asked for."""
+    if wish.allowed_I is None:
+        return rules
+    kept = [
+        rule
+        for rule in rules.rule
+        if not isinstance(rule, Pin) or wish.allowed_I[slates.facts.row(rule.item, rule.name)]
+    ]
+    return rules.model_copy(update={"rule": kept})
 
 
 def ruled(
@@ -66,10 +82,11 @@ def ruled(
     request = slates.request(
         history,
         settings.k,
-        rules.at(settings.scenario, settings.context),
+        _without_barred_pins(rules.at(settings.scenario, settings.context), slates, wish),
         SlateConfig(diversity="none", policy=policy),
         allowed_I=wish.allowed_I,
         exclude_seen=wish.exclude_seen,
+        shift_I=wish.shift_I,
     )
     slate = compose(request, rng, account=True)
     ids = live.trained.items.ids([m.item for m in slate.moves])

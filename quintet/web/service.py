@@ -15,6 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
+
 from quintet.errors import OverloadedError, QuintetError
 from quintet.store import Appended, Event, Exposure, Journal, Outcome, Record
 from quintet.web import answers, items, journaling, models
@@ -295,13 +297,13 @@ class Service:
         await self.build(self.builder.follow)
         live = self.holder.live
         rows = before.trained.items.rows([one.item_id for one in request.items])
-        retired = sum(one.retired for one in request.items)
+        offered = np.array([not one.retired for one in request.items])
         return {
             "model": live.version,
             "offset": max(one.offset for one in done),
-            "added": int((rows < 0).sum()),
-            "changed": int((rows >= 0).sum()) - retired,
-            "retired": retired,
+            "added": int((offered & (rows < 0)).sum()),
+            "changed": int((offered & (rows >= 0)).sum()),
+            "retired": int((~offered & (rows >= 0)).sum()),
             "catalogue": len(live.trained.items),
             "seconds": round(time.perf_counter() - started, 4),
         }

@@ -156,7 +156,8 @@ def _rows(
     for entry in entries:
         record = entry.record
         if isinstance(record, ItemUpsert):
-            items[record.item_id] = record
+            if not record.retired:  # which says nothing of what it is like
+                items[record.item_id] = record
         elif entry.offset <= after:
             continue
         elif isinstance(record, Event) and record.user_id is not None:

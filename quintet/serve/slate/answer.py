@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from quintet.data.interactions import Interactions, Ints, Mask
+from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.data.states import Moments, interest_shares
 from quintet.nn.tasks.strategy import Strategy
 from quintet.serve.slate.bound import barred_items, chosen
@@ -132,6 +132,7 @@ class Slates:
         *,
         allowed_I: Mask | None = None,
         exclude_seen: bool = True,
+        shift_I: Floats | None = None,
     ) -> Request:
         """Everything that a slate for ONE history is made from.
 
@@ -143,6 +144,7 @@ class Slates:
             allowed_I: [I] items that may be candidates; rules may bring in others by name.
             exclude_seen: whether items of the history are left out, where no rule says for how long
                 they are.
+            shift_I: [I] added to the scores.
 
         Raises:
             ConfigError: a rule or a generator names what does not exist.
@@ -151,7 +153,8 @@ class Slates:
         if exclude_seen and not timed:
             rules = rules.model_copy(update={"rule": [MET, *rules.rule]})
         person = Person.of(history, self.now)
-        pool = self._pool(history, person, rules, config, allowed_I, exclude_seen and not timed)
+        without_met = exclude_seen and not timed
+        pool = self._pool(history, person, rules, config, allowed_I, without_met, shift_I)
         share_CG, wanted_G = self._interests(history, pool, config)
         return Request(
             pool=pool,
@@ -174,6 +177,7 @@ class Slates:
         config: SlateConfig,
         allowed_I: Mask | None,
         without_met: bool,
+        shift_I: Floats | None,
     ) -> Candidates:
         allowed = np.ones(self.facts.n_items, np.bool_) if allowed_I is None else allowed_I.copy()
         if without_met:
@@ -194,6 +198,7 @@ class Slates:
             allowed_I=allowed,
             eligible_I=eligible_I,
             wanted=wanted,
+            shift_I=shift_I,
         )
 
     def _plan(self, history: Interactions, pool: Candidates, config: SlateConfig, k: int) -> Plan:

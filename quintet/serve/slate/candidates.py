@@ -72,6 +72,7 @@ def gather(
     allowed_I: Mask | None = None,
     eligible_I: Mask | None = None,
     wanted: Sequence[Wanted] = (),
+    shift_I: Floats | None = None,
 ) -> Candidates:
     """The union of what the generators find for ONE history.
 
@@ -83,12 +84,14 @@ def gather(
         eligible_I: [I] items that the rules let through. Each generator gives its best both with
             and without them, so that rules leave enough, and an answer can tell what they took.
         wanted: items that rules need, from beyond what is allowed where they say so.
+        shift_I: [I] added to the fused scores.
 
     Raises:
         ConfigError: there is no such generator; names the valid ones.
     """
     _refuse_unknown(trained, generators)
     score_I = trained.scorer.scores(history)[0]
+    score_I = score_I if shift_I is None else score_I + shift_I
     allowed = np.ones(len(score_I), np.bool_) if allowed_I is None else allowed_I
     masks = [allowed] if eligible_I is None else [allowed, allowed & eligible_I]
     rank_of: dict[int, list[tuple[int, str]]] = {}
