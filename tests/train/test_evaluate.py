@@ -163,3 +163,13 @@ def test_slices_tell_every_model_and_leave_out_single_users(split) -> None:
     assert name.startswith("target is a cold or rare item")
     assert table[name]["other"]["ndcg@10"]["mean"] == 0
     assert table[name]["one"]["ndcg@10"]["mean"] > 0
+
+
+def test_novelty_counts_training_events_alone() -> None:
+    """However many items nobody met: two that share all events are one bit each."""
+    user, item = np.repeat(np.arange(4), 4), np.tile([0, 1, 0, 1], 4)
+    split = leave_one_out(Interactions.build(user, item, n_users=4, n_items=1000))
+    assert split.train.item_counts()[:2].tolist() == [4, 4]
+    targets = np.flatnonzero(split.part == Part.TEST)
+    got = beyond_accuracy(np.tile([0, 1], (4, 1)), split, targets, 2, None)
+    assert got["novelty@2"] == pytest.approx(1.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from web.running import Running
 
 
@@ -40,8 +42,9 @@ def test_who_retires_an_unknown_item_added_none(running) -> None:
     assert running.http.get("/v1/items/never").status_code == 404
 
 
-def test_numbers_that_single_precision_cannot_hold_are_refused(running) -> None:
-    wrong = {"item_id": "dear", "attributes": {"price": 1e308}}
+@pytest.mark.parametrize("attributes", [{"price": 1e308}, {"released": 1 << 62}])
+def test_what_no_float_or_calendar_holds_is_refused(running, attributes) -> None:
+    wrong = {"item_id": "dear", "attributes": attributes}
     assert running.http.post("/v1/items", json=wrong).status_code == 422
     assert running.http.get("/v1/items/dear").status_code == 404
 
