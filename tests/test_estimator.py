@@ -181,6 +181,6 @@ def test_scikit_learn_can_clone_it(fitted) -> None:
 
 @pytest.mark.parametrize("table", ["items", "users", "relations", "schema"])
 def test_tables_beside_a_data_set_are_refused(table):
-    data = open_dataset("market", ["n_users=20", "n_items=12"])
+    data = open_dataset("market", ["n_users=20", "n_items=48"])
     with pytest.raises(ConfigError, match=f"joined already: give {table}"):
         Quintet().fit(data, **{table: [{"item_id": "a"}]})

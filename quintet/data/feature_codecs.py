@@ -25,6 +25,8 @@ Doubles = NDArray[np.float64]
 Encoded = CategoryColumn | NumberColumn | VectorColumn | list[str]
 Arrays = dict[str, NDArray[np.generic]]
 
+#: numbers below this are zero
+DUST = 1e-290
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 MISSING_WORDS = pa.array(["", "-", "?", "na", "n/a", "nan", "none", "null"], pa.large_string())
 
@@ -159,6 +161,11 @@ class CategoryCodec(Codec):
         return {"names": self.names, "separator": self.separator}
 
 
+def _without_dust(values: Doubles) -> Doubles:
+    """Zero for what lies so near to it that a slope between two of them would be infinite."""
+    return np.where(np.abs(values) < DUST, 0.0, values)
+
+
 @dataclass(frozen=True)
 class NumberCodec(Codec):
     """A number by its place among the training values: -1 the least, 1 the greatest.
@@ -183,7 +190,7 @@ class NumberCodec(Codec):
         if not len(values):
             return cls(name, np.zeros(0), np.zeros(0))
         levels = np.linspace(config.clip, 1.0 - config.clip, config.knots)
-        knots, group = np.unique(np.quantile(values, levels), return_inverse=True)
+        knots, group = np.unique(_without_dust(np.quantile(values, levels)), return_inverse=True)
         places = np.linspace(-1.0, 1.0, config.knots)
         middles = np.bincount(group, weights=places) / np.bincount(group)
         return cls(name, knots, np.round(middles, 9))
@@ -194,7 +201,7 @@ class NumberCodec(Codec):
         present = np.isfinite(raw) & (len(self.knots) > 0)
         values = np.zeros(len(raw), np.float32)
         if present.any():
-            values[present] = np.interp(raw[present], self.knots, self.places)
+            values[present] = np.interp(_without_dust(raw[present]), self.knots, self.places)
         counts = {"missing": int(np.count_nonzero(~present)), "uncastable": uncastable}
         return NumberColumn(values, present, raw.astype(np.float32)), counts
 

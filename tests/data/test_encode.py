@@ -56,7 +56,8 @@ def test_without_times_the_order_of_the_log_is_kept():
 
 
 def test_another_tie_seed_gives_what_encoding_afresh_would():
-    rows = {"user": [1] * 40, "item": list(range(40)), "ts": [7] * 40, "price": list(range(40))}
+    item = [*range(40), 0]
+    rows = {"user": [1] * 40 + [2], "item": item, "ts": [7] * 40 + [8], "price": item}
     joined = join(rows)
     first, second = encode(joined), encode(joined, tie_seed=5)
     again = first.with_tie_seed(5)

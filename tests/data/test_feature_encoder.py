@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quintet.data.feature_encoder import FeatureEncoder
@@ -166,6 +166,7 @@ def test_a_column_without_numbers_is_missing_throughout() -> None:
     assert not encoder.transform(table(n=["3", "4"])).numbers["n"].present.any()
 
 
+@example([0.0, 0.0, -2.225073858507203e-309], [0.0, -2.2250738585e-313])
 @given(
     st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=60),
     st.lists(st.floats(-1e12, 1e12), min_size=2, max_size=20),
