@@ -131,13 +131,15 @@ def recounted(learned: QuintetModel, tables: TrainingTables) -> QuintetModel:
     start_ID = cooccurrence_vectors(tables.events, learned.config.width) if first_I.any() else None
     if start_ID is not None:
         learned_ID = model.embedding_ID
-        placed_ID = _among(torch.from_numpy(start_ID), learned_ID.cpu(), model.warm_I.cpu())
+        placed_ID = _in_learned_space(
+            torch.from_numpy(start_ID), learned_ID.cpu(), model.warm_I.cpu()
+        )
         learned_ID[first_I.to(learned_ID.device)] = placed_ID[first_I].to(learned_ID.device)
     model.met(count_I)
     return model
 
 
-def _among(start_ID: Tensor, learned_ID: Tensor, warm_I: Tensor) -> Tensor:
+def _in_learned_space(start_ID: Tensor, learned_ID: Tensor, warm_I: Tensor) -> Tensor:
     """[I, D] first vectors, carried into the space of the learned ones.
 
     The directions of a factorisation are its own: those of more events differ by order and sign,
