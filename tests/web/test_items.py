@@ -107,3 +107,18 @@ def test_a_line_is_named_by_its_place_in_what_was_sent(running) -> None:
     )
     assert answer.status_code == 422
     assert "line 4" in answer.json()["detail"]
+
+
+def test_a_wanted_interest_counts_under_rules_too(running) -> None:
+    (running.state / "rules").mkdir(exist_ok=True)
+    (running.state / "rules" / "none.toml").write_text("", encoding="utf8")
+    user = running.ids("users")[6]
+    asked = {"user_id": user, "k": 6, "rules": "none", "exclude_seen": False}
+    before = [one["item_id"] for one in running.post("/v1/recommend", asked)["items"]]
+    kind = running.get(f"/v1/items/{before[-1]}")["attributes"]["category"]
+    edit = {"interests": {kind: 1.0}}
+    assert running.http.patch(f"/v1/profile/{user}", json=edit).status_code == 200
+    after = [one["item_id"] for one in running.post("/v1/recommend", asked)["items"]]
+    plain = running.post("/v1/recommend", asked | {"rules": None})["items"]
+    assert after == [one["item_id"] for one in plain]
+    assert after != before
