@@ -235,7 +235,11 @@ class Quintet:
 
         if self._split is None or self._measured is None:
             raise NotFittedError("evaluate() needs the held-out events of fit(); call fit first")
-        return evaluate_ranking(self._measured.scorer, self._split, ks=tuple(ks)).summary()
+        masked = bool(self._measured.trained.run["mask_history"])
+        lists = evaluate_ranking(
+            self._measured.scorer, self._split, ks=tuple(ks), mask_history=masked
+        )
+        return lists.summary()
 
     def save(self, folder: str | Path) -> Path:
         """Write the bundle; see ``quintet.load``.

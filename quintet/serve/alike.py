@@ -77,6 +77,8 @@ def nearest(
         k: how many at most.
         offered_I: [I] items that may be named; all when absent.
     """
+    if k < 1:
+        raise ConfigError(f"k must be at least 1, not {k}")
     joint_ID = torch.nn.functional.normalize(item_vectors(trained), dim=1)
     similarity_I = joint_ID @ joint_ID[row]
     similarity_I[row] = -torch.inf

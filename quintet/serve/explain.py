@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from quintet.data.interactions import Floats, Interactions, Ints, rows_of
+from quintet.data.interactions import Floats, Interactions, Ints, Mask, rows_of
 from quintet.memory.base import Memory
 from quintet.memory.channel import part_name
 
@@ -74,9 +74,9 @@ class Reason:
 
 def explain(trained: Trained, history: Interactions, item: int) -> list[Reason]:
     """The strongest reasons for ``item`` given ONE history, strongest first."""
-    scorer = trained.scorer
-    part_K = contributions(trained, history)[item]
-    names = scorer.evidence.names
+    names = trained.scorer.evidence.names
+    part_IK, own_IK = contributions(trained, history)
+    part_K = spoken_for(part_IK[item], own_IK[item])
     reasons = []
     for index in np.argsort(-part_K)[:MOST_REASONS]:
         if part_K[index] <= 0:
@@ -88,11 +88,20 @@ def explain(trained: Trained, history: Interactions, item: int) -> list[Reason]:
 
 
 @torch.no_grad()
-def contributions(trained: Trained, history: Interactions) -> Floats:
-    """[I, K] each evidence's part of the fused score of ONE history, above its catalogue mean."""
+def contributions(trained: Trained, history: Interactions) -> tuple[Floats, Mask]:
+    """Each evidence's part of the fused score of ONE history.
+
+    Returns:
+        [I, K] the parts above their catalogue mean, and as they are.
+    """
     scorer = trained.scorer
-    part_IK = scorer.evidence.evidence(history)[0] * scorer.weights(history)[0]
-    return np.asarray((part_IK - part_IK.mean(0)).cpu().numpy(), np.float32)
+    own_IK = (scorer.evidence.evidence(history)[0] * scorer.weights(history)[0]).cpu().numpy()
+    return np.asarray(own_IK - own_IK.mean(0), np.float32), np.asarray(own_IK, np.float32)
+
+
+def spoken_for(part: Floats, own: Floats) -> Floats:
+    """What may be told of parts above the mean: one that is only less of a loss is no reason."""
+    return np.where(own > 0, part, np.minimum(part, 0))
 
 
 def _behind(trained: Trained, history: Interactions, item: int, name: str) -> list[Any]:

@@ -22,7 +22,7 @@ from quintet.errors import ConfigError, DataError, UnknownIdError
 from quintet.serve.alike import nearest
 from quintet.serve.asking import asking, expected_value, offered
 from quintet.serve.explain import Reason, explain
-from quintet.serve.search import QUERY_WEIGHT
+from quintet.serve.search import QUERY_WEIGHT, matched
 from quintet.serve.slate import mixed_slate
 from quintet.serve.top import Ranked
 from quintet.serve.trained import Trained
@@ -152,8 +152,7 @@ class Recommender:
         """
         if k < 1:
             raise ConfigError(f"k must be at least 1, not {k}")
-        index = self.trained.text_index if query is not None and query.strip() else None
-        match_I = None if index is None else index.match(query or "")
+        match_I = matched(self.trained, query)
         allowed_I = self._allowed(scenario, candidates, match_I)
         histories = asking(self.trained, self.histories(users), scenario, query, context)
         depth = max(10 * k, 50) if slate else k
@@ -255,6 +254,7 @@ class Recommender:
 
         if k < 1:
             raise ConfigError(f"k must be at least 1, not {k}")
+        match_I = matched(self.trained, query)
         return slates_for(
             self.slates.at(now),
             users,
@@ -262,8 +262,9 @@ class Recommender:
             k,
             (rules if rules is not None else RuleSet()).at(scenario, context),
             config if config is not None else SlateConfig(),
-            allowed_I=self._allowed(scenario),
+            allowed_I=self._allowed(scenario, match_I=match_I),
             exclude_seen=self.masks(exclude_seen),
+            shift_I=None if match_I is None else QUERY_WEIGHT * match_I,
             account=account,
             seed=seed,
         )

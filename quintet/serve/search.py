@@ -12,9 +12,22 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from sklearn.feature_extraction.text import TfidfVectorizer
 
+    from quintet.serve.trained import Trained
+
 #: a full match of the query outweighs what evidence usually tells two items apart
 QUERY_WEIGHT = 10.0
 MOST_WORDS = 100_000
+
+
+def matched(trained: Trained, query: str | None) -> Floats | None:
+    """[I] cosine of a query and each item; None where no word is searched or the texts have none.
+
+    Args:
+        trained: whose catalogue is searched.
+        query: the words.
+    """
+    index = trained.text_index if query and query.strip() else None
+    return None if index is None else index.match(query or "")
 
 
 @dataclass(frozen=True)
@@ -31,13 +44,17 @@ class TextIndex:
 
     @classmethod
     def of(cls, items: FeatureTable) -> Self | None:
-        """The index of the items' texts and categories; None where there is no text."""
+        """The index of the items' texts and categories; None where there is no word."""
         if not items.texts:
             return None
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         vectorizer = TfidfVectorizer(max_features=MOST_WORDS, sublinear_tf=True)
-        return cls(vectorizer, vectorizer.fit_transform(items.joined_text()).tocsr())
+        try:
+            item_IT = vectorizer.fit_transform(items.joined_text()).tocsr()
+        except ValueError:  # no word of two letters anywhere
+            return None
+        return cls(vectorizer, item_IT)
 
     def match(self, query: str) -> Floats:
         """[I] cosine of the query and each item's texts and categories; 0 shares no word."""

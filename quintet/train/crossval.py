@@ -74,7 +74,8 @@ def cross_validate(
         if not len(split.test):
             continue  # all users of the fold have too few events
         fitted = train(encoded, split, config, on_step=on_step, on_stage=on_stage)
-        result = evaluate_ranking(fitted.trained.scorer, split, ks=ks)
+        masked = bool(fitted.trained.run["mask_history"])
+        result = evaluate_ranking(fitted.trained.scorer, split, ks=ks, mask_history=masked)
         folds.append({name: float(value.mean()) for name, value in result.per_user.items()})
         seconds.append(round(fitted.outcome.seconds, 3))
         for name, value in result.per_user.items():

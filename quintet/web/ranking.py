@@ -21,6 +21,7 @@ import torch
 
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.nn.fusion import N_BUCKETS
+from quintet.serve.explain import spoken_for
 from quintet.serve.fused import Recalled, Sides
 from quintet.serve.index import Retriever
 from quintet.serve.top import Ranked, top_k
@@ -261,6 +262,8 @@ class Ranker:
     def parts(self, found: Candidates, items_BP: Ints) -> Floats:
         """[B, P, K] what each evidence adds to the scores of some items, above its catalogue mean.
 
+        Only as far as it speaks for the item, see :func:`~quintet.serve.explain.spoken_for`.
+
         Args:
             found: of :meth:`rank`.
             items_BP: rows of the catalogue; where -1, what comes out means nothing.
@@ -275,8 +278,8 @@ class Ranker:
         value_BPK[:, :, places] = value_BPM
         mean_BK[:, places] = (mean_BMS * states.weight_BKS[:, places]).sum(2)
         weight_BPK = states.weight_BKS.transpose(0, 2, 1)[row_B1, self.bucket_I[items_BP]]
-        part_BPK: Floats = value_BPK * weight_BPK - mean_BK[:, None]
-        return part_BPK
+        own_BPK = value_BPK * weight_BPK
+        return spoken_for(own_BPK - mean_BK[:, None], own_BPK)
 
     def _recalled_at(self, found: Recalled, items_BP: Ints) -> tuple[list[int], Floats, Floats]:
         """What M memories recall: their places, [B, P, M] at some items, and mean by bucket."""

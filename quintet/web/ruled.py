@@ -83,7 +83,7 @@ def ruled(
         history,
         settings.k,
         _without_barred_pins(rules.at(settings.scenario, settings.context), slates, wish),
-        SlateConfig(diversity="none", policy=policy),
+        SlateConfig(diversity="none", policy=policy, marginals=False),
         allowed_I=wish.allowed_I,
         exclude_seen=wish.exclude_seen,
         shift_I=wish.shift_I,

@@ -27,7 +27,8 @@ def people(trained, n: int = 12) -> list[Interactions]:
 
 
 def check_parts(trained, history) -> None:
-    parts = contributions(trained, history)
+    parts, own = contributions(trained, history)
+    np.testing.assert_allclose(own - own.mean(0), parts, atol=1e-4)
     assert parts.shape == (len(trained.items), len(trained.scorer.evidence.names))
     np.testing.assert_allclose(parts.mean(0), 0, atol=1e-4)
     fused = trained.scorer.scores(history)[0]
@@ -50,7 +51,8 @@ def test_reasons_are_the_strongest_parts_strongest_first(trained) -> None:
     names = trained.scorer.evidence.names
     for history in people(trained, 5):
         best = int(trained.scorer.rank(history, 1).items_BK[0, 0])
-        part = contributions(trained, history)[best]
+        parts, own = contributions(trained, history)
+        part = np.where(own[best] > 0, parts[best], 0)
         reasons = explain(trained, history, best)
         assert 0 < len(reasons) <= MOST_REASONS
         order = np.argsort(-part)[: len(reasons)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from serve.test_index import with_sparse_memories
 
-from quintet.serve.explain import contributions
+from quintet.serve.explain import contributions, spoken_for
 from quintet.serve.index import Retriever
 from quintet.store import Event
 from quintet.web.people import Person, batch, from_items, person
@@ -97,7 +97,7 @@ def test_parts_are_what_an_explanation_says(trained, ranker) -> None:
     found = ranker.rank(people, wishes(trained, len(people)))
     part_BPK = ranker.parts(found, found.items_BC)
     for row, one in enumerate(people):
-        expected_IK = contributions(trained, batch([one], len(trained.items)))
+        expected_IK = spoken_for(*contributions(trained, batch([one], len(trained.items))))
         items = found.items_BC[row]
         there = items >= 0
         np.testing.assert_allclose(part_BPK[row, there], expected_IK[items[there]], atol=2e-3)

@@ -56,7 +56,7 @@ def _unplanned(request: Request) -> Request:
 
 def _stages(request: Request) -> Iterator[tuple[str, Prepared]]:
     nothing = replace(_unplanned(request), rules=RuleSet())
-    if not request.mixture(request.relevance()).fixed:
+    if not request.mixture(request.relevance(), np.ones(len(request.pool), np.bool_)).fixed:
         yield DIVERSITY, Prepared.of(nothing)
     if request.plan.wishes or len(request.plan.lift_C):
         yield STRATEGY, Prepared.of(replace(request, rules=RuleSet()))

@@ -7,7 +7,7 @@ candidates, its item vectors the similarity, its predicted strategy the policy's
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,14 @@ from scipy.sparse import csr_array
 
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.data.states import Moments, interest_shares
+from quintet.errors import ConfigError
 from quintet.nn.tasks.strategy import Strategy
 from quintet.serve.slate.bound import barred_items, chosen
 from quintet.serve.slate.candidates import Candidates, Wanted, gather
 from quintet.serve.slate.diversify import Values, category_vectors, cosine
 from quintet.serve.slate.facts import Facts, Person
 from quintet.serve.slate.policy import Plan, candidate_strategies, planned
-from quintet.serve.slate.rules import Pin, Quota, RuleSet, Seen
+from quintet.serve.slate.rules import OnePer, Pin, Quota, RuleSet, Seen
 from quintet.serve.slate.settings import SlateConfig
 from quintet.serve.slate.slate import Request, Slate, compose
 
@@ -154,7 +155,19 @@ class Slates:
             rules = rules.model_copy(update={"rule": [MET, *rules.rule]})
         person = Person.of(history, self.now)
         without_met = exclude_seen and not timed
-        pool = self._pool(history, person, rules, config, allowed_I, without_met, shift_I)
+        allowed = np.ones(self.facts.n_items, np.bool_) if allowed_I is None else allowed_I.copy()
+        if without_met:
+            allowed[history.item] = False
+        eligible_I = ~barred_items(rules, self.facts, person)
+        pool = gather(
+            self.trained,
+            history,
+            config.generators,
+            allowed_I=allowed,
+            eligible_I=eligible_I,
+            wanted=list(self._wanted(rules, allowed & eligible_I, k)),
+            shift_I=shift_I,
+        )
         share_CG, wanted_G = self._interests(history, pool, config)
         return Request(
             pool=pool,
@@ -169,41 +182,31 @@ class Slates:
             wanted_G=wanted_G,
         )
 
-    def _pool(
-        self,
-        history: Interactions,
-        person: Person,
-        rules: RuleSet,
-        config: SlateConfig,
-        allowed_I: Mask | None,
-        without_met: bool,
-        shift_I: Floats | None,
-    ) -> Candidates:
-        allowed = np.ones(self.facts.n_items, np.bool_) if allowed_I is None else allowed_I.copy()
-        if without_met:
-            allowed[history.item] = False
-        eligible_I = ~barred_items(rules, self.facts, person)
-        wanted = []
+    def _wanted(self, rules: RuleSet, free_I: Mask, k: int) -> Iterator[Wanted]:
+        """What rules need beyond the best: asked for, or left where the best are limited."""
         for rule in rules.rule:
-            if isinstance(rule, Quota) and rule.at_least:
-                members = chosen(rule, self.facts) & eligible_I & allowed
-                wanted.append(Wanted(rule.name, members, FOR_EACH_PLACE * rule.at_least))
+            if isinstance(rule, Quota):
+                member_I = chosen(rule, self.facts)
+                if rule.at_least:
+                    yield Wanted(rule.name, member_I & free_I, FOR_EACH_PLACE * rule.at_least)
+                if rule.at_most is not None and rule.at_most < k:
+                    yield Wanted(rule.name, ~member_I & free_I, FOR_EACH_PLACE * k)
+            elif isinstance(rule, OnePer):
+                values = self.facts.labels(rule.attribute, rule.name)
+                yield Wanted(rule.name, free_I, FOR_EACH_PLACE * k, values, rule.most)
             elif isinstance(rule, Pin):
                 row = self.facts.row(rule.item, rule.name)
-                wanted.append(Wanted(rule.name, np.arange(len(allowed)) == row, 1))
-        return gather(
-            self.trained,
-            history,
-            config.generators,
-            allowed_I=allowed,
-            eligible_I=eligible_I,
-            wanted=wanted,
-            shift_I=shift_I,
-        )
+                yield Wanted(rule.name, np.arange(len(free_I)) == row, 1)
 
     def _plan(self, history: Interactions, pool: Candidates, config: SlateConfig, k: int) -> Plan:
         none = np.zeros(0, np.int64)
-        policy = config.policy
+        policy, behaviours = config.policy, self.trained.model.shape.behaviours
+        unknown = [name for name in policy.worth if name not in behaviours]
+        if unknown:
+            raise ConfigError(
+                f"policy.worth: unknown behaviour {unknown[0]!r}; the log has: "
+                f"{', '.join(behaviours)}"
+            )
         asked = policy.mix > 0 or policy.exploring > 0 or policy.lift > 0
         if not asked or "strategy" not in self.trained.model.tasks:
             return planned(policy, None, none, k)
@@ -307,14 +310,15 @@ def slates_for(
     rules: RuleSet,
     config: SlateConfig,
     *,
-    allowed_I: Mask | None = None,
-    exclude_seen: bool = True,
     account: bool = False,
     seed: int | None = None,
+    **options: Any,
 ) -> list[SlateAnswer]:
-    """A slate for each user; ``seed`` makes draws repeat, see :meth:`Recommender.slate`."""
+    """A slate for each user; ``seed`` makes draws repeat, see :meth:`Recommender.slate`.
+
+    Other options are those of :meth:`Slates.request`.
+    """
     rng = np.random.default_rng(seed)
-    options: dict[str, Any] = {"allowed_I": allowed_I, "exclude_seen": exclude_seen}
     return [
         slates.answer(
             user,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.errors import ConfigError
+from quintet.serve.slate.facts import Labels
 from quintet.serve.top import top_k
 
 if TYPE_CHECKING:
@@ -57,11 +58,33 @@ class Candidates:
 
 
 class Wanted(NamedTuple):
-    """Items [I] that a rule needs among the candidates, and how many of them at least."""
+    """Items that a rule needs among the candidates.
+
+    Attributes:
+        rule: its name.
+        member_I: [I] who will do.
+        least: how many of them.
+        apart: the values of an attribute of which only the best ``most`` items each will do.
+        most: see there.
+    """
 
     rule: str
     member_I: Mask
     least: int
+    apart: Labels | None = None
+    most: int = 1
+
+    def among(self, score_I: Floats) -> Mask:
+        """[I] who will do, given everyone's score."""
+        if self.apart is None:
+            return self.member_I
+        found_I: Mask = self.member_I & (np.diff(self.apart.offsets) == 0)
+        own = np.flatnonzero(self.member_I[self.apart.rows()])
+        row, code = self.apart.rows()[own], self.apart.codes[own]
+        order = np.lexsort((-score_I[row], code))
+        start = np.searchsorted(code[order], code[order])
+        found_I[row[order[np.arange(len(order)) - start < self.most]]] = True
+        return found_I
 
 
 def gather(
@@ -102,10 +125,10 @@ def gather(
             for rank, row in enumerate(best.tolist()):
                 rank_of.setdefault(row, []).append((rank, name))
     main = set(rank_of)
-    for rule, member_I, least in wanted:
-        best = _best(np.where(member_I, score_I, -np.inf), least, trained.scorer.tie_I)
-        for rank, row in enumerate(best.tolist()):
-            rank_of.setdefault(row, []).append((rank, f"rule: {rule}"))
+    for one in wanted:
+        chosen_I = np.where(one.among(score_I), score_I, -np.inf)
+        for rank, row in enumerate(_best(chosen_I, one.least, trained.scorer.tie_I).tolist()):
+            rank_of.setdefault(row, []).append((rank, f"rule: {one.rule}"))
     rows = np.array(list(rank_of), np.int64)
     rows = rows[np.lexsort((trained.scorer.tie_I[rows], -score_I[rows]))]
     sources = [list(dict.fromkeys(name for _, name in sorted(rank_of[row]))) for row in rows]

@@ -121,7 +121,11 @@ class _Holds:
 
     def __call__(self, names: Sequence[str]) -> bool:
         rules = self.rules.only(names)
-        rows = representatives(rules, self.facts, self.person, self.k)
+        some = representatives(rules, self.facts, self.person, self.k)
+        # values that items share across groups may leave too few; only all items can say no
+        return any(self._fill(rules, rows) for rows in (some, np.arange(self.facts.n_items)))
+
+    def _fill(self, rules: RuleSet, rows: Ints) -> bool:
         size = longest(bind(rules, self.facts, self.person, rows), self.k)
         return size is not None and size > 0
 
@@ -131,7 +135,7 @@ def representatives(rules: RuleSet, facts: Facts, person: Person, k: int) -> Int
 
     Items that the rules do not tell apart are interchangeable: ``k`` of each kind are enough. With
     one-per-group rules a kind needs items of different groups: ``2 k`` groups are enough, for a
-    slate of ``k`` leaves as many unused.
+    slate of ``k`` leaves as many unused, where a group has one value and one rule speaks of it.
     """
     marks = [~barred_items(rules, facts, person)]
     for rule in rules.rule:

@@ -32,6 +32,9 @@ MOST_SEQUENCES = 2_000
 DRAWS = 200
 #: points of the trapezoidal rule for each unit of log time
 POINTS_A_UNIT = 10
+#: log rates further below the greatest are as good as this: e^-200 never rings in time, unless
+#: nothing else is left to; and the log of what e^-x is 0 of, short of what overflows
+FARTHEST, MOST_LOG = 200.0, 10.0
 
 DETERMINISTIC = (
     "deterministic slate: what was not shown had no chance to be, so it has no support for "
@@ -143,13 +146,12 @@ def inclusion_integral(utility_C: Values, k: int, temperature: float) -> Values:
     n = len(utility_C)
     if k >= n:
         return np.ones(n)
-    log_rate_C = (utility_C - utility_C.max()) / temperature
-    slow = np.sort(log_rate_C)[::-1][
-        min(k, n - 1)
-    ]  # the (k + 1)-th: more than k have rung after it
+    log_rate_C = np.maximum((utility_C - utility_C.max()) / temperature, -FARTHEST)
+    # the (k + 1)-th: more than k have rung after it
+    slow = np.sort(log_rate_C)[::-1][min(k, n - 1)]
     low, high = -np.logaddexp.reduce(log_rate_C) - 25.0, -slow + 5.0
     x_Q, step = np.linspace(low, high, int((high - low) * POINTS_A_UNIT) + 2, retstep=True)
-    rung_QC = np.exp(x_Q[:, None] + log_rate_C)  # w t
+    rung_QC = np.exp(np.minimum(x_Q[:, None] + log_rate_C, MOST_LOG))  # w t
     silent_QC = np.exp(-rung_QC)
     before_CQk = _counts(silent_QC, k)
     after_CQk = _counts(silent_QC[:, ::-1], k)[::-1].cumsum(2)

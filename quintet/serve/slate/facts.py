@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -141,7 +142,9 @@ class Facts:
             if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
                 column = column.cast(pa.timestamp("us", tz=getattr(kind, "tz", None)))
                 column = column.cast(pa.int64())
-            elif not pa.types.is_floating(kind) and not pa.types.is_integer(kind):
+            elif pa.types.is_float32(kind):
+                column = column.cast(pa.string())  # 1.1 is 1.1, not the double next to it
+            elif not _are_numbers(kind):
                 raise ConfigError(
                     f"rule {rule!r}: attribute {attribute!r} holds {kind}, no numbers or times; "
                     "compare it by any_of or none_of"
@@ -189,15 +192,24 @@ class Facts:
 
 
 def text_of(value: object) -> str:
-    """A value as rules and catalogue are compared: 5 and 5.0 are one, true is "true"."""
+    """A value as rules and catalogue are compared: 5, 5.0 and "5.00" of a decimal are one."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Decimal):
+        value = float(value)
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
 
 
+def _are_numbers(kind: pa.DataType) -> bool:
+    numbers = (pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal)
+    return any(of_that_kind(kind) for of_that_kind in numbers)
+
+
 def _labels(column: pa.Array, separator: str | None) -> Labels:
+    if pa.types.is_float32(column.type):
+        column = column.cast(pa.string()).cast(pa.float64())  # as people write it
     code_of: dict[str, int] = {}
     lengths, codes = [], []
     for one in column.to_pylist() if separator is None else _cells(column, separator):

@@ -9,10 +9,10 @@ of a candidate of its strategy (``lift``), or places are given out by the predic
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat
 
 from quintet.config import Config, tunable
 from quintet.data.interactions import Floats, Interactions, Ints
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 #: what the policy is called in a slate's account
 STRATEGY = "strategy"
 NO_LIFT = np.zeros(0, np.float32)
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class PolicyConfig(Config):
@@ -36,15 +37,18 @@ class PolicyConfig(Config):
         lift: how far scores are raised by strategy and what comes of it; 1 is what was fitted.
         worth: of each behaviour that may come of a look, by name; empty: looks count alike.
         mix: share of the places given out by strategy; the rest goes by score.
-        temperature: of the draw, in shares of the candidates' range of scores; 0 draws nothing.
+        temperature: of the draw, in shares of the candidates' range of scores, with diversity or
+            calibration in shares of the range of what they are worth at a place; 0 draws nothing.
         exploring: temperature added for each unit of p(explore).
     """
 
-    lift: float = tunable(0.0, low=0, high=1, description="of scores by strategy")
+    lift: Share = tunable(0.0, low=0, high=1, description="of scores by strategy")
     worth: dict[str, float] = Field(default_factory=dict)
-    mix: float = tunable(0.0, low=0, high=1, description="share of places given by strategy")
-    temperature: float = tunable(0.0, low=0, high=1, description="of the draw, for everyone")
-    exploring: float = tunable(0.0, low=0, high=1, description="added times p(explore)")
+    mix: Share = tunable(0.0, low=0, high=1, description="share of places given by strategy")
+    temperature: NonNegativeFloat = tunable(
+        0.0, low=0, high=1, description="of the draw, for everyone"
+    )
+    exploring: NonNegativeFloat = tunable(0.0, low=0, high=1, description="added times p(explore)")
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from quintet.config import Config, tunable
 from quintet.serve.slate.draw import DRAWS
-from quintet.serve.slate.policy import PolicyConfig
+from quintet.serve.slate.policy import PolicyConfig, Share
 
 Diversity = Literal["none", "max_sum", "mmr", "dpp"]
 #: the most diverse that costs at most 2% of NDCG@10 (``benchmarks/diversity.py``)
@@ -30,13 +30,13 @@ class SlateConfig(Config):
     """
 
     diversity: Diversity = "max_sum"
-    strength: float | None = tunable(None, low=0, high=1, description="of the diversity")
-    calibration: float = tunable(0.0, low=0, high=1, description="weight of the interests")
+    strength: Share | None = tunable(None, low=0, high=1, description="of the diversity")
+    calibration: Share = tunable(0.0, low=0, high=1, description="weight of the interests")
     interests: Literal["history", "predicted"] = "history"
-    generators: dict[str, int] = Field(default_factory=lambda: {"fused": 100})
+    generators: dict[str, NonNegativeInt] = Field(default_factory=lambda: {"fused": 100})
     policy: PolicyConfig = PolicyConfig()
     marginals: bool = True
-    draws: int = DRAWS
+    draws: PositiveInt = DRAWS
 
     @model_validator(mode="after")
     def _weights(self) -> SlateConfig:

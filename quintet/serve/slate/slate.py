@@ -96,23 +96,25 @@ class Request:
         least, spread = self.span
         return np.asarray((self.lifted_C - least) / (spread or 1.0))
 
-    def chances(self, relevance_C: Values) -> Values:
+    def chances(self, relevance_C: Values, eligible_C: Mask) -> Values:
         """[C] how often each is met next, where candidates at random are met once in a slate.
 
         Gates are fitted so that fused scores are log-odds. What a diversifier gives up is then
         counted as what it is: little where scores are close together, much where one stands out.
+        Who may not be shown takes no part of it.
         """
-        odds_C = np.exp(self.span[1] * (relevance_C - relevance_C.max(initial=-np.inf)))
-        return np.asarray(self.k * odds_C / odds_C.sum())
+        lifted_C = np.where(eligible_C, relevance_C, -np.inf)
+        odds_C = np.exp(self.span[1] * (lifted_C - lifted_C.max(initial=-np.finfo(float).max)))
+        return np.asarray(self.k * odds_C / max(odds_C.sum(), 1.0))
 
-    def mixture(self, relevance_C: Values) -> Mixture:
+    def mixture(self, relevance_C: Values, eligible_C: Mask) -> Mixture:
         """What a candidate is worth at the next place."""
         gains: list[tuple[float, Gain]] = []
         if self.similarity_CC is not None and self.config.diversity != "none":
             gains.append((self.config.diversifying, self._diversity(self.similarity_CC)))
         if self.share_CG is not None and self.wanted_G is not None and self.wanted_G.any():
             gains.append((self.config.calibration, Interests(self.share_CG, self.wanted_G)))
-        return Mixture(self.chances(relevance_C) if gains else relevance_C, gains)
+        return Mixture(self.chances(relevance_C, eligible_C) if gains else relevance_C, gains)
 
     def _diversity(self, similarity_CC: Values) -> Gain:
         if self.config.diversity == "max_sum":
@@ -184,7 +186,7 @@ class Places:
     def __init__(self, base: Prepared) -> None:
         self.base = base
         self.program = base.program.copy()
-        self.gain = base.request.mixture(base.relevance_C)
+        self.gain = base.mixture()
         self.pinned = {pin.place: pin.candidate for pin in base.bound.pins}
         self.place = 0
         # what is pinned counts from the start: rules and diversity look at the whole slate
@@ -205,7 +207,10 @@ class Places:
         allowed_C = self.allowed()
         if allowed_C is None:
             return None
-        return softmax(self.gain.values(), allowed_C, self.base.request.plan.temperature)
+        worth_C, temperature = self.gain.values(), self.base.request.plan.temperature
+        if not self.gain.fixed:  # chances and gains have a range of their own at every place
+            temperature *= float(np.ptp(worth_C[allowed_C])) or 1.0
+        return softmax(worth_C, allowed_C, temperature)
 
     def best(self) -> int | None:
         """The candidate of greatest gain for the next place; the better ranked of equal ones."""
@@ -241,6 +246,10 @@ class Prepared:
     size: int
     relevance_C: Values
     notes: list[str]
+
+    def mixture(self) -> Mixture:
+        """What a candidate is worth at the next place, before any is chosen."""
+        return self.request.mixture(self.relevance_C, self.bound.eligible_C)
 
     @cached_property
     def program(self) -> Program:
@@ -295,20 +304,18 @@ class Prepared:
         """[C] the chance of each candidate to be in the slate."""
         temperature = self.request.plan.temperature
         eligible = np.flatnonzero(self.bound.eligible_C)
-        plain = self.request.mixture(self.relevance_C).fixed and not self.bound.pins
+        mixture = self.mixture()
+        plain = mixture.fixed and not self.bound.pins
         if plain and not len(self.program.types.least_L):
             inclusion_C = np.zeros(self.bound.n)
             inclusion_C[eligible] = inclusion_integral(
-                self._utility()[eligible], self.size, temperature
+                mixture.values()[eligible], self.size, temperature
             )
             return Marginal(inclusion_C, "integral", np.zeros(self.bound.n))
         pinned, n = len(self.bound.pins), self.bound.n
         if math.perm(len(eligible) - pinned, self.size - pinned) <= MOST_SEQUENCES:
             return enumerated(lambda: Places(self), n)
         return estimated(lambda: Places(self), n, rng, self.request.config.draws)
-
-    def _utility(self) -> Values:
-        return self.request.mixture(self.relevance_C).values()
 
 
 def compose(
