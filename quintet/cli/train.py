@@ -114,7 +114,7 @@ def train(
             encoded, split, chosen, checkpoints=folder, on_step=on_step, on_stage=on_stage
         )
     command = shlex.join(["quintet", *(context.find_root().obj or [])])
-    fitted.trained.run |= {"config": chosen.model_dump(mode="json"), "command": command}
+    fitted.trained.run["command"] = command
     if offset:  # what a service has stored behind it is news to this model
         fitted.trained.run["journal_offset"] = offset
     fitted.trained.save(out)

@@ -20,22 +20,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from quintet.data.interactions import Ints
+from quintet.data.words import WORDS
 
 FIELDS = ("scenario", "time", "device", "query")
 QUERY_WORDS = 8
 QUERY_HASHES = 1 << 13
 #: a column with more values tells single devices apart, not kinds of them
 MOST_DEVICES = 50
-UNSPACED = "\u3040-\u30ff\u3400-\u9fff"
 #: words, and in scripts written without spaces single characters
-WORDS = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
+SEARCHED = re.compile(WORDS)
 
 
 def query_tokens(queries: Sequence[str | None]) -> Ints:
     """[B, T] hashed words of each query, -1 where there are no more; the same on all machines."""
     tokens_BT = np.full((len(queries), QUERY_WORDS), -1, np.int64)
     for row, text in enumerate(queries):
-        words = WORDS.findall((text or "").lower())[:QUERY_WORDS]
+        words = SEARCHED.findall((text or "").lower())[:QUERY_WORDS]
         tokens_BT[row, : len(words)] = [zlib.crc32(one.encode()) % QUERY_HASHES for one in words]
     return tokens_BT
 

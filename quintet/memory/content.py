@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 from quintet.config import tunable
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats, Interactions, Mask
+from quintet.data.words import TERMS
 from quintet.errors import DataError
 from quintet.memory.base import Memory
 from quintet.memory.counted import Counted
@@ -97,7 +98,11 @@ class Content(Counted):
     def _vectorizer(self, vocabulary: list[str] | None = None) -> TfidfVectorizer:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        options: dict[str, Any] = {"sublinear_tf": self.config.sublinear, "dtype": np.float64}
+        options: dict[str, Any] = {
+            "sublinear_tf": self.config.sublinear,
+            "token_pattern": TERMS,
+            "dtype": np.float64,
+        }
         if vocabulary is not None:
             return TfidfVectorizer(vocabulary=vocabulary, **options)
         return TfidfVectorizer(max_features=self.config.max_terms, **options)

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array, vstack
 from quintet.config import tunable
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats, Interactions
+from quintet.data.words import TERMS
 from quintet.errors import DataError
 from quintet.memory.base import Memory
 from quintet.memory.item_to_item import ItemToItem
@@ -121,6 +122,7 @@ class ContentNeighbours(ItemToItem):
 
         options: dict[str, Any] = {
             "sublinear_tf": True,
+            "token_pattern": TERMS,
             "ngram_range": (1, 2),
             "dtype": np.float32,
         }

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array, hstack
 from quintet.config import tunable
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats, Interactions, Mask, seeded_hash
+from quintet.data.words import TERMS
 from quintet.errors import DataError
 from quintet.memory.base import Memory
 from quintet.memory.counted import Counted
@@ -193,7 +194,9 @@ class ContentRidge(Counted):
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         most = None if vocabulary is not None else self.config.max_terms
-        return TfidfVectorizer(vocabulary=vocabulary, max_features=most, sublinear_tf=True)
+        return TfidfVectorizer(
+            vocabulary=vocabulary, max_features=most, sublinear_tf=True, token_pattern=TERMS
+        )
 
     # ------------------------------------------------------------------ answers
 

@@ -32,7 +32,9 @@ class LowRank(nn.Module):
 
 
 def adapt(network: nn.Module, rank: int) -> None:
-    """Freeze a network and put an adapter beside every matrix of a linear layer or convolution.
+    """Freeze a network and put an adapter beside every layer's weight matrix.
+
+    The recurrence of a GRU, which holds its matrices by other names, stays frozen.
 
     Args:
         network: changed in place.
@@ -41,11 +43,11 @@ def adapt(network: nn.Module, rank: int) -> None:
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     for module in list(network.modules()):
-        if (
-            isinstance(module, nn.Linear | nn.Conv1d)
-            and min(len(module.weight), module.weight[0].numel()) > rank
-        ):
-            parametrize.register_parametrization(module, "weight", LowRank(module.weight, rank))
+        weight = getattr(module, "weight", None)
+        if not isinstance(weight, Tensor) or weight.dim() < 2 or isinstance(module, nn.Embedding):
+            continue
+        if min(len(weight), weight[0].numel()) > rank:
+            parametrize.register_parametrization(module, "weight", LowRank(weight, rank))
 
 
 def fold(network: nn.Module) -> None:

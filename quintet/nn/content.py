@@ -18,6 +18,8 @@ Inputs = dict[str, dict[str, Tensor]]
 ModalitySettings = Mapping[str, Mapping[str, Any]]
 #: entities from which on a training step reads them in bfloat16
 MANY = 2048
+#: what a modality was built with, beside its statistics
+SETTINGS = "settings"
 
 
 class ContentEncoder(nn.Module):
@@ -134,9 +136,10 @@ class ContentEncoder(nn.Module):
         """Frozen statistics of the modalities: arrays keyed ``modality.array``, and JSON."""
         arrays, meta = {}, {}
         for name in self.modalities:
-            own_arrays, own_meta = self._modality(name).statistics()
+            modality = self._modality(name)
+            own_arrays, own_meta = modality.statistics()
             arrays.update({f"{name}.{key}": value for key, value in own_arrays.items()})
-            meta[name] = own_meta
+            meta[name] = own_meta | {SETTINGS: modality.config.model_dump(mode="json")}
         return arrays, meta
 
     @classmethod
@@ -148,12 +151,16 @@ class ContentEncoder(nn.Module):
         settings: ModalitySettings | None = None,
         withheld: float = 0.0,
     ) -> ContentEncoder | None:
-        """The encoder that :meth:`statistics` described, its weights still to be loaded."""
+        """The encoder that :meth:`statistics` described, its weights still to be loaded.
+
+        ``settings`` are for what was written before modalities kept their own (0.2).
+        """
         encoder = cls(width, withheld=withheld)
         for name, own_meta in meta.items():
             prefix = f"{name}."
             own = {key[len(prefix) :]: arrays[key] for key in arrays if key.startswith(prefix)}
-            modality = _made(name, encoder.hidden, settings)
+            kept = settings if SETTINGS not in own_meta else {name: own_meta[SETTINGS]}
+            modality = _made(name, encoder.hidden, kept)
             modality.restore(own, own_meta)
             encoder.modalities[name] = modality
         return encoder if len(encoder.modalities) else None

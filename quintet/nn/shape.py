@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from quintet.data.dataset import fallback_label
 from quintet.data.features import CategoryColumn, FeatureTable
 from quintet.data.interactions import Floats, Interactions, Mask
 from quintet.data.outcomes import BehaviourRules
@@ -72,9 +73,15 @@ class DataShape:
         """How many levels a rating has."""
         return len(self.level_values)
 
+    @property
+    def silent(self) -> dict[str, int]:
+        """Indices of the behaviour and the scenario of events that name none."""
+        names = {"behaviour": self.behaviours, "scenario": self.scenarios}
+        return {column: fallback_label(column, own) for column, own in names.items()}
+
     def rating_of(self, behaviour: str | None, value: float | None) -> float:
         """The rating that an event gives; NaN where it gives none."""
-        amount = (behaviour or self.behaviours[0]) in self.amounts
+        amount = (behaviour or self.behaviours[self.silent["behaviour"]]) in self.amounts
         if value is None or amount or abs(value) > LARGEST_RATING:
             return float("nan")
         return value

@@ -203,4 +203,6 @@ class FusedScores:
             else:
                 found[name] = scores
         entries = Entries.stacked(list(found.values()), histories.n_items)
-        return Recalled(tuple(found), compressed_entries(entries), dense)
+        typical = [self.remembered[name].config.typical or 0.0 for name in found]
+        typical_B = np.repeat(np.array(typical, np.float32), histories.n_users)
+        return Recalled(tuple(found), compressed_entries(entries, typical_B), dense)

@@ -63,8 +63,9 @@ def joined(
     known = [one.behaviour is None or one.behaviour in behaviours for one in events]
     keep_E = (user_E >= 0) & (item_E >= 0) & np.array(known, np.bool_)
     timeless = len(old) > 0 and not old.time.any()  # then order is all there is
-    behaviour = [behaviours.get(one.behaviour or "", 0) for one in events]
-    scenario = [scenarios.get(one.scenario or "", 0) for one in events]
+    silent = shape.silent
+    behaviour = [behaviours.get(one.behaviour or "", silent["behaviour"]) for one in events]
+    scenario = [scenarios.get(one.scenario or "", silent["scenario"]) for one in events]
     value = [shape.rating_of(one.behaviour, one.value) for one in events]
     new: dict[str, Any] = {
         "user": user_E,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats
+from quintet.data.words import TERMS
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -49,7 +50,9 @@ class TextIndex:
             return None
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        vectorizer = TfidfVectorizer(max_features=MOST_WORDS, sublinear_tf=True)
+        vectorizer = TfidfVectorizer(
+            max_features=MOST_WORDS, sublinear_tf=True, token_pattern=TERMS
+        )
         try:
             item_IT = vectorizer.fit_transform(items.joined_text()).tocsr()
         except ValueError:  # no word of two letters anywhere

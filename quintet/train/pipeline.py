@@ -64,6 +64,8 @@ LEAST_REPEATS = 0.02
 DENSE_PRODUCTS = ("ease", "user_cosine")
 #: early stopping looks at that many held-out targets, at most twice as many
 MOST_VALIDATED = 1500
+#: what is typical of a memory is measured on about so many histories
+MOST_SCALED = 1000
 
 
 class TrainConfig(Config):
@@ -154,6 +156,8 @@ def train(
     say("counting memories")
     started = time.perf_counter()
     memories = fit_memories(config, tables)
+    for memory in memories.values():
+        memory.scale_to(split.events.before(fuse[:: max(1, len(fuse) // MOST_SCALED)]))
     count_I = tables.events.item_counts().astype(np.float32)
     evidence = EvidenceBuilder(model, memories, data.item_inputs, data.user_inputs, count_I)
     counted = time.perf_counter()
@@ -175,6 +179,7 @@ def train(
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "split": split.name,
         "seed": config.seed,
+        "config": config.model_dump(mode="json"),
         "evidence": evidence.names,
         "curves": outcome.curves,
         "best_epoch": outcome.best_epoch,

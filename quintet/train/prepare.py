@@ -87,7 +87,7 @@ def build_model(
             config.modality_dropout,
         )
     else:
-        item_encoder = start.encoder(tables.items, config.modalities)
+        item_encoder = start.encoder(tables.items, config)
     model = QuintetModel(
         shape,
         config,
@@ -135,7 +135,9 @@ def recounted(learned: QuintetModel, tables: TrainingTables) -> QuintetModel:
             torch.from_numpy(start_ID), learned_ID.cpu(), model.warm_I.cpu()
         )
         learned_ID[first_I.to(learned_ID.device)] = placed_ID[first_I].to(learned_ID.device)
+        first_I &= ~torch.from_numpy(start_ID.any(1))
     model.met(count_I)
+    model.warm_I &= ~first_I.to(model.warm_I.device)  # without neighbours content stands in for it
     return model
 
 

@@ -163,8 +163,11 @@ def shared_encoder(domains: Sequence[Domain], config: PretrainConfig) -> Content
 
 
 def stacked_texts(tables: Sequence[FeatureTable]) -> FeatureTable:
-    """The texts of several catalogues, one below the other; "" where one lacks a column."""
-    names = sorted({name for table in tables for name in table.texts})
+    """The texts of several catalogues, one below the other; "" where one lacks a column.
+
+    Columns keep their order, as the first that says something is read by encoders of sentences.
+    """
+    names = list(dict.fromkeys(name for table in tables for name in table.texts))
     texts = {
         name: [text for table in tables for text in table.texts.get(name, [""] * table.n_rows)]
         for name in names

@@ -7,7 +7,6 @@ tasks, memories, gates) belongs to the new data set and is learned there in ever
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +18,7 @@ from quintet.errors import DataError
 from quintet.nn.adapters import adapt, fold
 from quintet.nn.content import ContentEncoder
 from quintet.nn.modalities.base import MODALITIES
-from quintet.nn.model import QuintetModel
+from quintet.nn.model import ModelConfig, QuintetModel
 from quintet.nn.tower import Tower
 from quintet.train.pretrained import Pretrained
 
@@ -43,31 +42,44 @@ class Start:
     moves: Moves
     rank: int = 8
 
-    def encoder(self, table: FeatureTable, extra: Collection[str]) -> ContentEncoder:
-        """The pre-trained encoder; unless it is frozen, with the data set's other modalities.
+    def encoder(self, table: FeatureTable, config: ModelConfig) -> ContentEncoder:
+        """The pre-trained encoder of texts; unless it is frozen, with the other modalities.
+
+        Categories, numbers and vectors mean something else in every catalogue: what was learned of
+        them elsewhere is left behind.
 
         Args:
             table: attributes of the new catalogue.
-            extra: modalities used beside those that always are.
+            config: names modalities beside those that always are used, with settings of all.
 
         Raises:
             DataError: nothing that the encoder reads is in the table.
         """
         encoder = copy.deepcopy(self.pretrained.encoder)
-        known = list(encoder.modalities)
+        encoder.withheld = config.modality_dropout
+        known = self.carried
+        for name in set(encoder.modalities) - set(known):
+            del encoder.modalities[name]
         if not any(MODALITIES.get(name).applies(table) for name in known):
             raise DataError(
-                f"the pre-trained encoder reads {', '.join(known)}, and this catalogue has nothing "
-                "of that; give a table of items with a text column"
+                f"the pre-trained encoder reads {', '.join(known) or 'no text'}, and this "
+                "catalogue has nothing of that; give a table of items with a text column"
             )
         if self.moves == "frozen":
             return encoder
         usual = [name for name, part in MODALITIES.parts.items() if part.by_default]
+        wanted = [*usual, *config.modalities]
         with torch.no_grad():
-            for name in encoder.add(table, [*usual, *extra]):
+            for name in encoder.add(table, wanted, config.modality_settings):
                 for parameter in encoder.modalities[name].parameters():
                     parameter.mul_(FAINT)
         return encoder
+
+    @property
+    def carried(self) -> list[str]:
+        """The modalities that are taken over."""
+        learned = self.pretrained.encoder.modalities
+        return [name for name in learned if MODALITIES.get(name).transfers]
 
     def into(self, model: QuintetModel) -> None:
         """Take over the tower's weights and freeze what may not move, in place.
@@ -78,7 +90,7 @@ class Start:
         tower, encoder = _content(model)
         self._take_over(tower, model)
         model.content_bias.load_state_dict(self.pretrained.content_bias.state_dict())
-        known = [encoder.modalities[name] for name in self.pretrained.encoder.modalities]
+        known = [encoder.modalities[name] for name in self.carried]
         for part in (tower.backbone, encoder.project, *known):
             if self.moves == "adapter":
                 adapt(part, self.rank)

@@ -47,13 +47,17 @@ class Tuned:
 
 
 def tuning_space(config: TrainConfig) -> dict[str, dict[str, Any]]:
-    """The searched settings by dotted name, their ranges widened to hold the settings given."""
+    """The searched settings by dotted name, their ranges widened to hold the settings given.
+
+    Dropout is searched where it is given: left open it is chosen by the data, for each tower.
+    """
     model = config.model
+    backbone_fields = ("layers", "dropout") if "dropout" in model.backbone_settings else ("layers",)
     backbone = BACKBONES.get(model.backbone).Config
     groups: list[tuple[str, type[Config], tuple[str, ...], Mapping[str, Any]]] = [
         ("loop", LoopConfig, ("learning_rate",), config.loop.model_dump()),
         ("model", ModelConfig, ("width",), model.model_dump()),
-        ("model.backbone_settings", backbone, ("layers", "dropout"), model.backbone_settings),
+        ("model.backbone_settings", backbone, backbone_fields, model.backbone_settings),
     ]
     for name, task in TASKS.parts.items():
         # the ranking task's weight is the unit of the others
@@ -107,7 +111,10 @@ def tune(
 
     def objective(chosen: Values) -> float:
         fitted = train(encoded, split, build(TrainConfig, overlaid(values, chosen), "settings"))
-        result = evaluate_ranking(fitted.trained.scorer, split, part=Part.VALID, ks=(10,))
+        masked = bool(fitted.trained.run["mask_history"])
+        result = evaluate_ranking(
+            fitted.trained.scorer, split, part=Part.VALID, ks=(10,), mask_history=masked
+        )
         return float(result.per_user["ndcg@10"].mean())
 
     space = tuning_space(base)

@@ -132,13 +132,14 @@ def _of_journal(trained: Trained, events: list[Event]) -> dict[str, Any]:
     behaviours = {name: index for index, name in enumerate(shape.behaviours)}
     scenarios = {name: index for index, name in enumerate(shape.scenarios)}
     rows = trained.items.rows([one.item_id for one in events])
-    behaviour = [behaviours.get(one.behaviour or "", 0) for one in events]
+    silent = shape.silent
+    behaviour = [behaviours.get(one.behaviour or "", silent["behaviour"]) for one in events]
     known = [
         row >= 0 and (one.behaviour is None or one.behaviour in behaviours)
         for row, one in zip(rows, events, strict=True)
     ]
     kept = np.array(known, np.bool_)
-    scenario = [scenarios.get(one.scenario or "", 0) for one in events]
+    scenario = [scenarios.get(one.scenario or "", silent["scenario"]) for one in events]
     value = [shape.rating_of(one.behaviour, one.value) for one in events]
     return {
         "item": rows[kept],

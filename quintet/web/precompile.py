@@ -25,7 +25,9 @@ def compile_loops() -> None:
     score_BI = np.zeros((1, 2), np.float32)
     history = Interactions.build(item[:1], item[:1], n_users=1, n_items=2)
     matrix = narrowed(summed(item[:1], item[1:], np.ones(1, np.float32), (2, 2)))
-    recalled = compressed_entries(followed(history, np.ones(1, np.float32), matrix))
+    recalled = compressed_entries(
+        followed(history, np.ones(1, np.float32), matrix), np.zeros(1, np.float32)
+    )
     recalled.add_to(score_BI, np.ones((1, N_BUCKETS), np.float32), bucket_I)
     best = top_k(score_BI, 1, item)
     recalled.at(best.items_BK, bucket_I, N_BUCKETS)

@@ -102,6 +102,12 @@ def test_compressed_by_hand() -> None:
     assert got.dtype == np.float32
 
 
+def test_what_is_typical_counts_as_1_in_every_row_by_hand() -> None:
+    got = compressed(np.array([[0, 5, 10], [0, 0, 0], [1, 0, 20]], np.float32), 10.0)
+    percents = np.array([[0, 50, 100], [0, 0, 0], [10, 0, 200]])
+    np.testing.assert_allclose(got, np.log1p(percents) / math.log(101), rtol=1e-6)
+
+
 def test_compressed_is_free_of_scale_and_keeps_the_order() -> None:
     score_BI = np.random.default_rng(0).random((4, 30)).astype(np.float32)
     np.testing.assert_allclose(compressed(score_BI), compressed(1000 * score_BI), rtol=1e-4)

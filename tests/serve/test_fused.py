@@ -57,6 +57,10 @@ def test_sparse_compression_is_the_dense_one(compiled_or_not) -> None:
     memory = MEMORIES.get("transitions")().fit(EVENTS)
     sparse = memory.sparse_score(EVENTS)
     assert sparse is not None
-    np.testing.assert_allclose(
-        compressed_entries(sparse).toarray(), compressed(memory.score(EVENTS)), atol=1e-6
-    )
+    for typical in (None, 0.3):
+        typical_B = np.full(EVENTS.n_users, typical or 0.0, np.float32)
+        np.testing.assert_allclose(
+            compressed_entries(sparse, typical_B).toarray(),
+            compressed(memory.score(EVENTS), typical),
+            atol=1e-6,
+        )

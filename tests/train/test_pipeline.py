@@ -71,7 +71,9 @@ def test_the_figures_are_the_same_too(fitted, renamed) -> None:
 
 def test_exported_predictions_give_the_same_ndcg_again(fitted, encoded, split, tmp_path) -> None:
     """From the written lists and the raw log alone, with a formula of its own."""
-    result = evaluate_ranking(fitted.recommender.scorer, split, ks=(10, 20))
+    recommender = fitted.recommender
+    masked = recommender.masks(None)  # as lists are served
+    result = evaluate_ranking(recommender.scorer, split, ks=(10, 20), mask_history=masked)
     path = write_predictions(tmp_path / "predictions.tsv", encoded, split, result)
     newest: dict[str, str] = {}
     for user in range(split.events.n_users):

@@ -15,9 +15,13 @@ from torch.nn import functional as F
 
 from quintet.config import Config as BaseConfig
 from quintet.data.features import FeatureTable
+from quintet.data.interactions import Floats
 from quintet.registry import Registry
 
 Arrays = Mapping[str, NDArray[np.generic]]
+
+#: of the usual scale of a vector's directions, which none falls below
+LEAST_SHARE = 0.1
 
 
 class Modality(nn.Module, ABC):
@@ -70,6 +74,24 @@ class Modality(nn.Module, ABC):
     def restore(self, arrays: Arrays, meta: Mapping[str, object]) -> None:
         """Take back what :meth:`statistics` gave and shape the parameters."""
         del arrays, meta
+
+
+def standard(known_NK: NDArray[np.floating]) -> tuple[Floats, Floats]:
+    """[K] mean and [K] scale of columns; NaN counts as missing.
+
+    A direction in which the rows hardly differ keeps a share of the usual scale: a row to come that
+    does differ there would otherwise outweigh all others.
+    """
+    n_K = np.isfinite(known_NK).sum(0)
+    mean_K, scale_K = np.zeros(len(n_K), np.float32), np.ones(len(n_K), np.float32)
+    told = n_K > 1
+    if told.any():
+        mean_K[told] = np.nanmean(known_NK[:, told], axis=0)
+        scale_K[told] = np.nanstd(known_NK[:, told], axis=0)
+        varied_M = scale_K[told & (scale_K > 0)]
+        usual = float(np.median(varied_M)) if len(varied_M) else 1.0
+        scale_K[told] = np.maximum(scale_K[told], LEAST_SHARE * usual)
+    return mean_K, scale_K
 
 
 class FrozenProjection(nn.Linear):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats
-from quintet.nn.modalities.base import Arrays, FrozenProjection, Modality
+from quintet.nn.modalities.base import Arrays, FrozenProjection, Modality, standard
 
 
 class FrozenText(Modality):
@@ -46,11 +46,7 @@ class FrozenText(Modality):
     def fit(self, table: FeatureTable) -> None:
         """See :meth:`Modality.fit`."""
         known_MK = self.encoded([text for text in sentences(table) if text])
-        self.mean_K = np.zeros(known_MK.shape[1], np.float32)
-        self.scale_K = np.ones(known_MK.shape[1], np.float32)
-        if len(known_MK) > 1:
-            self.mean_K = known_MK.mean(0)
-            self.scale_K = np.maximum(known_MK.std(0), 1e-6)
+        self.mean_K, self.scale_K = standard(known_MK)
         self._shape()
 
     def _shape(self) -> None:

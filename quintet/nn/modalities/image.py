@@ -104,12 +104,13 @@ class Image(Modality):
         return np.asarray(latent_K, np.float32)
 
     def _vector(self, path: str) -> Floats | None:
-        """[K] of one picture, None where it cannot be read; what training saw is not read again."""
+        """[K] of one picture, None where it cannot be read; none is read a second time."""
         key = _key(path)
-        if key in self._known:
-            return self._known[key]
-        read = features(path)
-        return None if read is None else self._reduced(read)
+        if key not in self._known:
+            read = features(path)
+            own = None if read is None else self._reduced(read)
+            self._known = {**self._known, key: own}  # anew: another thread may be saving it
+        return self._known[key]
 
     def prepare(self, table: FeatureTable) -> dict[str, Tensor]:
         """``vector`` [N, K] reduced, scaled; ``missing`` [N, 1] where no picture is readable.

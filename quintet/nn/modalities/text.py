@@ -19,6 +19,7 @@ from quintet.config import tunable
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats
 from quintet.data.singular import leading
+from quintet.data.words import WORDS
 from quintet.nn.modalities.base import Arrays, FrozenProjection, Modality
 from quintet.nn.modalities.frozen_text import without_text
 
@@ -29,8 +30,6 @@ LEAST_STRENGTH = 1e-3
 LEAST_SCALE = 1e-2
 #: directions that are multiplied at once: only they stand in single precision
 DIRECTIONS = 64
-UNSPACED = "\u3040-\u30ff\u3400-\u9fff"
-WORDS = rf"[{UNSPACED}]|[^\W{UNSPACED}]+"
 
 
 class Text(Modality):

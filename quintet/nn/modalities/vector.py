@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from quintet.data.features import FeatureTable
-from quintet.nn.modalities.base import Arrays, Modality
+from quintet.nn.modalities.base import Arrays, Modality, standard
 
 
 class Vector(Modality):
@@ -32,13 +32,9 @@ class Vector(Modality):
     def fit(self, table: FeatureTable) -> None:
         """See :meth:`Modality.fit`."""
         self._shape({name: column.values.shape[1] for name, column in table.vectors.items()})
-        self.mean_K = torch.zeros(sum(self.sizes.values()))
-        self.scale_K = torch.ones(sum(self.sizes.values()))
         vector_NK, present_NC = self._stack(table)
-        known_NK = vector_NK[present_NC.all(1)]
-        if len(known_NK) > 1:
-            self.mean_K = known_NK.mean(0)
-            self.scale_K = known_NK.std(0).clamp_min(1e-6)
+        known_NK = vector_NK.masked_fill(~self._by_number(present_NC), torch.nan)
+        self.mean_K, self.scale_K = map(torch.from_numpy, standard(known_NK.numpy()))
 
     def _shape(self, sizes: Mapping[str, int]) -> None:
         self.sizes = dict(sizes)
@@ -53,13 +49,15 @@ class Vector(Modality):
     def prepare(self, table: FeatureTable) -> dict[str, Tensor]:
         """``vector`` [N, K] standardised, 0 where missing; ``missing`` [N, C] as numbers."""
         vector_NK, present_NC = self._stack(table)
-        width_C = torch.tensor(list(self.sizes.values()))
-        known_NK = present_NC.repeat_interleave(width_C, dim=1)
         standard_NK = (vector_NK - self.mean_K) / self.scale_K
         return {
-            "vector": torch.where(known_NK, standard_NK, torch.zeros_like(standard_NK)),
+            "vector": standard_NK.masked_fill(~self._by_number(present_NC), 0.0),
             "missing": (~present_NC).to(vector_NK.dtype),
         }
+
+    def _by_number(self, present_NC: Tensor) -> Tensor:
+        """[N, K] whether each number of the vectors is there."""
+        return present_NC.repeat_interleave(torch.tensor(list(self.sizes.values())), dim=1)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """See :meth:`Modality.forward`."""
