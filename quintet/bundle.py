@@ -37,7 +37,7 @@ from safetensors.numpy import save_file as save_arrays
 from quintet.errors import BundleError, CorruptBundleError, SchemaVersionError
 from quintet.files import usual_folder_mode
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 OLDEST_READABLE = 3
 MANIFEST = "manifest.json"
 
@@ -74,8 +74,7 @@ def write_bundle(folder: str | Path, files: BundleFiles) -> Path:
         BundleError: something that is no bundle stands at ``folder``.
     """
     target = Path(folder)
-    if target.exists() and any(target.iterdir()) and not (target / MANIFEST).exists():
-        raise BundleError(f"{target}: holds other files; give an empty or a new folder")
+    check_replaceable(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     staging.chmod(usual_folder_mode())
@@ -86,6 +85,28 @@ def write_bundle(folder: str | Path, files: BundleFiles) -> Path:
         shutil.rmtree(staging, ignore_errors=True)
         raise
     return target
+
+
+def check_replaceable(target: Path) -> bool:
+    """Whether a bundle stands at ``target``, where one is to be written.
+
+    What is replaced is deleted, so that a folder has to hold a bundle's files and no others.
+
+    Raises:
+        BundleError: something that is no bundle stands there.
+    """
+    if target.exists() and not target.is_dir():
+        raise BundleError(f"{target}: is a file; give a folder for the bundle")
+    held = {path.name for path in target.iterdir()} if target.exists() else set()
+    try:
+        own = {MANIFEST, *_manifest(target)} if MANIFEST in held else set()
+    except CorruptBundleError:
+        own = set()
+    if held - own:
+        raise BundleError(
+            f"{target}: holds other files ({min(held - own)}); give an empty or a new folder"
+        )
+    return bool(held)
 
 
 def _swap(staging: Path, target: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,6 +23,7 @@ class Config(BaseModel):
 
 
 ConfigT = TypeVar("ConfigT", bound=Config)
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def tunable(
@@ -114,7 +115,7 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
-            raise ConfigError(f"override {override!r}: expected key=value, such as train.epochs=20")
+            raise ConfigError(f"override {override!r}: expected key=value, such as loop.epochs=20")
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:

@@ -18,6 +18,8 @@ from rich.text import Text
 #: columns of a table that is piped into a file, where there is no terminal to ask
 PIPED_WIDTH = 160
 BARS = "▁▂▃▄▅▆▇█"
+#: columns of ids, which people copy
+COPIED = ("user", "item", "user_id", "item_id")
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -108,7 +110,8 @@ def _write_csv(rows: Rows) -> None:
 
 
 def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+    nested = isinstance(value, list | tuple | dict)
+    return json.dumps(value, ensure_ascii=False) if nested else value
 
 
 def grid(title: str, rows: Rows, columns: Iterable[str] | None = None) -> Table:
@@ -129,7 +132,9 @@ def grid(title: str, rows: Rows, columns: Iterable[str] | None = None) -> Table:
         table.add_column(
             plain(name.replace("_", " ")),
             justify="right" if numeric else "left",
-            no_wrap=name == names[0],  # names are what people copy: other columns give way first
+            # names are what people copy, and half a number is none: other columns give way first
+            no_wrap=numeric or name == names[0] or name in COPIED,
+            overflow="fold",
         )
     for row in rows:
         table.add_row(*(Text(_shown(row.get(name))) for name in names))

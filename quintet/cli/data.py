@@ -156,6 +156,7 @@ def convert(
 ) -> None:
     """Write a data set as Parquet with canonical column names; a folder can be opened again."""
     from quintet.cli.convert import write_folder, write_frame
+    from quintet.data import rejects
 
     dataset = open_data(data, settings, items=items, users=users, relations=relations)
     if target.suffix.lower() == ".parquet":
@@ -165,9 +166,9 @@ def convert(
             say(f"only the log was written; give a folder to keep {', '.join(left)}")
     else:
         written = write_folder(dataset, target)
-    refused = sum(len(frame.rejects) for frame in dataset.frames().values())
-    if refused:
-        say(f"{refused:,} rows could not be read and were left out")
+    for frame in dataset.frames().values():
+        for table, refused in rejects.described(frame.rejects).items():
+            say(f"left out of {table}: {refused}")
     for path in written:
         typer.echo(path)
     if target.suffix.lower() != ".parquet":

@@ -107,6 +107,8 @@ def evaluate(
         raise typer.BadParameter(
             "with --folds give DATA alone" if folds else "give BUNDLE and DATA", param_hint="paths"
         )
+    if out is not None and out.is_file():
+        raise typer.BadParameter(f"{out}: is a file; name a folder", param_hint="--out")
     dataset = open_data(paths[-1], settings, items=items, users=users, relations=relations)
     command = shlex.join(["quintet", *(context.find_root().obj or [])])
     if folds:

@@ -42,9 +42,9 @@ def backup(
     A service that runs holds its embedded journal to itself: have it write the backup (POST
     /v1/backups), or stop it. One in Redis or PostgreSQL can be backed up while it is used.
     """
-    from quintet.store import open_store
+    from quintet.store import open_standing
 
-    with open_store(_standing(store)) as journal:
+    with open_standing(store) as journal:
         offset = journal.backup(folder, keys)
     say(f"{offset:,} records in {folder}" + ("" if keys is None else f", their keys in {keys}"))
 
@@ -63,8 +63,12 @@ def restore(
     ] = None,
 ) -> None:
     """Take the records of a backup into an empty journal; the erased stay erased."""
+    from quintet.errors import StoreError
     from quintet.store import open_store
+    from quintet.store.backup import MANIFEST
 
+    if not (folder / MANIFEST).is_file():
+        raise StoreError(f"no backup in {folder}: {MANIFEST} is missing")
     with open_store(store) as journal:
         offset = journal.restore(folder, keys)
     say(f"{offset:,} records restored to {store}")
@@ -73,9 +77,9 @@ def restore(
 @app.command(epilog=examples("quintet journal verify bundle.state/journal"))
 def verify(store: Store, output: Output = Format.TABLE) -> None:
     """Read everything and compare with its checksums; exit 1 if something is wrong."""
-    from quintet.store import open_store
+    from quintet.store import open_standing
 
-    with open_store(_standing(store)) as journal:
+    with open_standing(store) as journal:
         found = journal.verify()
     rows = {
         "last offset": found.last_offset,
@@ -86,16 +90,3 @@ def verify(store: Store, output: Output = Format.TABLE) -> None:
     emit(output, [rows])
     if found.problems:
         raise typer.Exit(1)
-
-
-def _standing(store: str) -> str:
-    """A store that is there: reading must not make an empty one by a slip of the pen.
-
-    Raises:
-        StoreError: no journal is in the folder.
-    """
-    from quintet.errors import StoreError
-
-    if "://" not in store and not Path(store).is_dir():
-        raise StoreError(f"{store}: no journal there")
-    return store

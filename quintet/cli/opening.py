@@ -34,13 +34,24 @@ def open_data(
     """
     from quintet.data.sources.base import open_dataset
 
+    return open_dataset(data, overriding(settings, items=items, users=users, relations=relations))
+
+
+def overriding(
+    settings: Sequence[str] | None = None,
+    *,
+    items: Path | None = None,
+    users: Path | None = None,
+    relations: Path | None = None,
+) -> list[str]:
+    """Tables and settings of the command line as settings of a data set, ``NAME=VALUE``."""
     overrides = list(settings or [])
     for name, path in (("items", items), ("users", users)):
         if path is not None:
             overrides.append(f"{name}={_toml_text(path)}")
     if relations is not None:
         overrides.append(f"relations=[{_toml_text(relations)}]")
-    return open_dataset(data, overrides)
+    return overrides
 
 
 def data_words(
@@ -75,8 +86,7 @@ def encode_clean(dataset: Dataset, seed: int) -> Encoded:
     from quintet.data.encode import encode
 
     cleaned, report = clean(dataset)
-    for table, reasons in report.counts().items():
-        refused = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+    for table, refused in report.described().items():
         say(f"left out of {table}: {refused}")
     return encode(cleaned, tie_seed=seed)
 
@@ -145,7 +155,8 @@ def build_config(values: dict[str, Any]) -> TrainConfig:
     """
     from quintet.config import build
     from quintet.nn.backbones.base import BACKBONES
-    from quintet.train.pipeline import TrainConfig, pick_device
+    from quintet.nn.device import pick_device
+    from quintet.train.pipeline import TrainConfig
 
     config = build(TrainConfig, values, "settings")
     BACKBONES.get(config.model.backbone)
@@ -159,12 +170,7 @@ def check_target(out: Path) -> None:
     Raises:
         BundleError: something that is no bundle stands at ``out``.
     """
-    from quintet.bundle import MANIFEST
-    from quintet.errors import BundleError
+    from quintet.bundle import check_replaceable
 
-    if out.is_file():
-        raise BundleError(f"{out}: is a file; give a folder for the bundle")
-    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).exists():
-        raise BundleError(f"{out}: holds other files; give an empty or a new folder")
-    if (out / MANIFEST).exists():
+    if check_replaceable(out):
         say(f"{out}: the bundle that stands there will be replaced")

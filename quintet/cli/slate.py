@@ -57,9 +57,9 @@ def slate(
     for answer in answers:
         titles = titles_of(recommender, [item.item_id for item in answer.items])
         for item, title in zip(answer.items, titles, strict=True):
-            line = {"user": answer.user_id, "rank": item.rank, "item": item.item_id}
+            line = {"user_id": answer.user_id, "rank": item.rank, "item_id": item.item_id}
             line |= {"title": title} if any(titles) else {}
-            line |= {"score": round(item.score, 3), "moved_by": _in_words(item.moved_by)}
+            line |= {"score": item.score, "moved_by": _in_words(item.moved_by)}
             rows.append(line)
         for gone in answer.taken_out:
             say(f"{answer.user_id}: out: {gone['item_id']}, {_in_words(gone['moved_by'])}")

@@ -18,6 +18,7 @@ from quintet.cli.opening import (
     data_words,
     encode_clean,
     open_data,
+    overriding,
     setting_values,
     split_by,
 )
@@ -102,7 +103,9 @@ def train(
     check_target(out)
     offset = 0
     if from_journal:
-        data, settings, offset = _with_journal(data, settings, from_journal)
+        own = overriding(settings, items=items, users=users, relations=relations)
+        items = users = relations = None
+        data, settings, offset = _with_journal(data, own, from_journal)
     dataset = open_data(data, settings, items=items, users=users, relations=relations)
     for note in dataset.report.notes:
         warn(note)
@@ -123,24 +126,21 @@ def train(
     emit(output, rows, table=facts("trained", _shown(summary, fitted)), data=summary)
     if output is Format.TABLE:
         words = data_words(data, settings, items=items, users=users, relations=relations)
-        say(f"\nnext: quintet evaluate {out} {words}   or   quintet recommend {out} USER")
+        evaluating = f"quintet evaluate {out} {words}   or   " if len(split.test) else ""
+        say(f"\nnext: {evaluating}quintet recommend {out} USER")
 
 
-def _with_journal(data: str, settings: list[str] | None, store: str) -> tuple[str, list[str], int]:
+def _with_journal(data: str, settings: list[str], store: str) -> tuple[str, list[str], int]:
     """The source that joins a data set with a journal, up to the newest record of now.
 
     Raises:
-        ConfigError: the data set has settings of its own; they belong into a TOML file.
-        StoreError: the journal cannot be read.
+        StoreError: there is no journal, or it cannot be read.
     """
-    from quintet.errors import ConfigError
-    from quintet.store import open_store
+    from quintet.store import open_standing
 
-    if settings:
-        raise ConfigError("--from-journal: put the settings of DATA into a data set's TOML file")
-    with open_store(store) as journal:
+    with open_standing(store) as journal:
         offset = journal.last_offset
-    found = {"url": store, "also": data, "until": offset}
+    found = {"url": store, "also": data, "also_settings": settings, "until": offset}
     return "journal", [f"{name}={json.dumps(value)}" for name, value in found.items()], offset
 
 
@@ -211,14 +211,18 @@ def _summary(
         "backbone": config.model.backbone,
         "seed": config.seed,
         "epochs": len(run["curves"].get("loss", [])),
-        "best epoch": run["best_epoch"],
-        **{f"validation {name}": value for name, value in run["validation"].items()},
+        **(_validated(run) if len(split.valid) else {"validation": "nothing was held out"}),
         "seconds": round(fitted.outcome.seconds, 1),
         "bundle": str(out),
         "curves": str(out / "run.json"),
         "card": str(out / "card.md"),
     }
     return summary | ({"checkpoints": str(checkpoints)} if checkpoints else {})
+
+
+def _validated(run: dict[str, Any]) -> dict[str, Any]:
+    figures = {f"validation {name}": value for name, value in run["validation"].items()}
+    return {"best epoch": run["best_epoch"], **figures}
 
 
 def _shown(summary: dict[str, Any], fitted: Fitted) -> dict[str, Any]:

@@ -68,6 +68,8 @@ def tune(
     from quintet.train.tune import as_toml
     from quintet.train.tune import tune as run_tuning
 
+    if out.is_dir():
+        raise typer.BadParameter(f"{out}: is a folder; name a TOML file", param_hint="--out")
     values = setting_values(config, overrides, backbone=backbone, device=device, seed=seed)
     chosen = build_config(values)
     dataset = open_data(data, settings, items=items, users=users, relations=relations)

@@ -98,12 +98,12 @@ def _journal(store: str, backup: Path | None, keys: Path | None) -> Iterator[Jou
         ConfigError: neither or both are given.
     """
     from quintet.errors import ConfigError
-    from quintet.store import open_store
+    from quintet.store import open_standing, open_store
 
     if bool(store) == bool(backup) or bool(backup) != bool(keys):
         raise ConfigError("give --store, or --backup with the --keys that belong to it")
     if store:
-        with open_store(store) as journal:
+        with open_standing(store) as journal:
             yield journal
         return
     assert backup is not None

@@ -70,6 +70,10 @@ class CleanReport:
         """Refused rows by source table and reason."""
         return rejects.counts(self.rejects)
 
+    def described(self) -> dict[str, str]:
+        """By source table, how many rows were refused for what, with the first of each."""
+        return rejects.described(self.rejects)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries."""
         return {"rows_in": self.rows_in, "rows_out": self.rows_out, "rejected": self.counts()}

@@ -64,6 +64,20 @@ def counts(rejects: pa.Table) -> dict[str, dict[str, int]]:
     return result
 
 
+def described(rejects: pa.Table) -> dict[str, str]:
+    """By table, how many rows were refused for what, with the first of each to look at."""
+    first: dict[tuple[str, str], str] = {}
+    for row in rejects.to_pylist():
+        where = f"row {row['row_number']}, column {row['column']}: {row['value']!r}"
+        first.setdefault((row["table"], row["reason"]), where)
+    return {
+        table: ", ".join(
+            f"{count:,} {reason} ({first[table, reason]})" for reason, count in reasons.items()
+        )
+        for table, reasons in counts(rejects).items()
+    }
+
+
 def write(rejects: pa.Table, path: str | Path) -> None:
     """Write rejects as Parquet."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)

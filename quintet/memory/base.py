@@ -22,9 +22,6 @@ from quintet.memory.entries import Entries
 from quintet.memory.matrices import Matrix
 from quintet.registry import Registry
 
-#: histories whose scores are looked at together, for their scale
-SCORED_AT_ONCE = 64
-
 
 class Memory(ABC):
     """Counted evidence over the catalogue.
@@ -48,12 +45,12 @@ class Memory(ABC):
         """Settings of the memory.
 
         Attributes:
-            typical: the greatest score of a usual history, which scores are compared with where
-                they are evidence; measured when gates are fitted (:meth:`Memory.scale_to`). Each
-                history's own greatest where it is None.
+            full: the score that counts as full evidence, 1 for one that is a chance; where it is
+                None, the greatest of each history, so that one faint trace says as much as a strong
+                one.
         """
 
-        typical: PositiveFloat | None = None
+        full: PositiveFloat | None = None
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config if config is not None else self.Config()
@@ -102,30 +99,6 @@ class Memory(ABC):
     def step_weights(self, histories: Interactions) -> Floats:
         """[E] the weights for :meth:`step_matrix`; 0 for events on items that it does not know."""
         raise NotImplementedError(f"memory {self.name!r} scores by no steps")
-
-    def scale_to(self, histories: Interactions) -> Self:
-        """Measure what is typical, on histories that were not counted; returns self.
-
-        Divided by the greatest of its own row, one faint trace would say as much as a strong one.
-        Left as it is where settings name it, and where scores are put to scale otherwise.
-        """
-        if self.config.typical is not None or self.dense or self.item_vectors() is not None:
-            return self
-        rows = np.arange(histories.n_users)
-        blocks = np.array_split(rows, max(1, len(rows) // SCORED_AT_ONCE))
-        greatest_B = np.concatenate([self._greatest(histories.users(own)) for own in blocks])
-        if (greatest_B > 0).any():
-            typical = float(np.median(greatest_B[greatest_B > 0]))
-            self.config = self.config.model_copy(update={"typical": typical})
-        return self
-
-    def _greatest(self, histories: Interactions) -> Floats:
-        """[B] the greatest score that each history gives any item, or 0."""
-        entries, greatest_B = self.sparse_score(histories), np.zeros(histories.n_users, np.float32)
-        if entries is None:
-            return np.asarray(self.score(histories).max(1, initial=0.0), np.float32)
-        np.maximum.at(greatest_B, entries.rows(), entries.value_N)
-        return greatest_B
 
     def item_vectors(self) -> Floats | None:
         """[I, F] item side of scores that are inner products with :meth:`queries`; else None."""

@@ -59,11 +59,6 @@ class Channel(Memory):
         self.memory.fit(self._own(events), items)
         return self
 
-    def scale_to(self, histories: Interactions) -> Self:
-        """See :meth:`Memory.scale_to`."""
-        self.config = self.memory.scale_to(self._own(histories)).config
-        return self
-
     def fresh(self, rows_U: Ints | None = None) -> Self:
         """See :meth:`Memory.fresh`."""
         return type(self)(self.memory.fresh(rows_U), self.behaviours.tolist())

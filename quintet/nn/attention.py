@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from quintet.errors import ConfigError
 from quintet.nn.dropout import Dropout
 
 
@@ -16,7 +17,7 @@ class AttentionBlock(nn.Module):
 
     def __init__(self, width: int, heads: int, expansion: int, dropout: float) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads = sharing(heads, width)
         self.attention_norm = nn.LayerNorm(width)
         self.query_key_value = nn.Linear(width, 3 * width)
         self.attention_out = nn.Linear(width, width)
@@ -43,3 +44,14 @@ class AttentionBlock(nn.Module):
         )
         out: Tensor = self.attention_out(mixed.transpose(1, 2).reshape(B, L, D))
         return out
+
+
+def sharing(heads: int, width: int) -> int:
+    """How many heads share a width evenly.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    if width % heads:
+        raise ConfigError(f"a width of {width} cannot be shared by {heads} heads evenly")
+    return heads

@@ -3,7 +3,10 @@
 ``score(u, i) = Σ_k α_k(u) · s_k · c_k(i) · z_k(u, i)`` over the K kinds of evidence, each brought
 to a scale of its own first. ``α(u)``, K times a softmax of the user's query against a key of each
 evidence, says whom to trust for this user's state; ``s`` how much in general; ``c`` how much for
-items that are new, rare or well known. Few parameters, because they are fitted on held-out
+items that are new, rare or well known. Where people return to items, what the towers say of an item
+of the history has a weight of its own, ``s`` times ``a``, and such an item a level of its own: that
+someone comes back, and to what, is another question than what they meet next (Ren et al. 2019,
+"RepeatNet", AAAI, part the two likewise). Few parameters, because they are fitted on held-out
 positions: the evidence of a position that a tower or a memory was fitted on is in-sample, and
 would be trusted too much. Scores are summed late and stay linear in the towers' inner products,
 so that an index can retrieve them.
@@ -15,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -35,10 +39,14 @@ class FusionConfig(Config):
 
     attention: bool = tunable(True, choices=[True, False], description="gates by user state")
     buckets: bool = tunable(True, choices=[True, False], description="weights by item bucket")
-    width: int = tunable(4, choices=[2, 4, 8], description="of queries and keys")
-    penalty: float = tunable(0.2, low=1e-4, high=1.0, log=True, description="on gates' weights")
-    prior_penalty: float = tunable(5e-3, low=1e-5, high=0.1, log=True, description="towards prior")
-    iterations: int = 80
+    width: PositiveInt = tunable(4, choices=[2, 4, 8], description="of queries and keys")
+    penalty: NonNegativeFloat = tunable(
+        0.2, low=1e-4, high=1.0, log=True, description="on gates' weights"
+    )
+    prior_penalty: NonNegativeFloat = tunable(
+        5e-3, low=1e-5, high=0.1, log=True, description="towards prior"
+    )
+    iterations: NonNegativeInt = 80
 
 
 class Fusion(nn.Module):
@@ -50,11 +58,20 @@ class Fusion(nn.Module):
     prior_K: Tensor
     new_K: Tensor | None
     new_bias: Tensor
+    towers_K: Tensor | None
 
     def __init__(
-        self, prior_K: Tensor, config: FusionConfig | None = None, new_K: Tensor | None = None
+        self,
+        prior_K: Tensor,
+        config: FusionConfig | None = None,
+        new_K: Tensor | None = None,
+        towers_K: Tensor | None = None,
     ) -> None:
         super().__init__()
+        self.register_buffer("towers_K", None if towers_K is None else towers_K.clone())
+        if towers_K is not None:
+            self.again_K = nn.Parameter(torch.ones(len(prior_K)))
+            self.again_bias = nn.Parameter(torch.zeros(()))
         self.config = config if config is not None else FusionConfig()
         K = len(prior_K)
         self.register_buffer("prior_K", prior_K.clone())
@@ -77,6 +94,11 @@ class Fusion(nn.Module):
         """[B, K] the weight of each evidence for each user."""
         return self.attention(context_BF) * self.strength_K
 
+    @property
+    def again(self) -> Tensor | None:
+        """[K] what is added to the weights of items of the history, in shares of them."""
+        return None if self.towers_K is None else (self.again_K - 1) * self.towers_K
+
     def item_weights(self, weight_BK: Tensor, bucket_I: Tensor) -> Tensor:
         """[B, I, K] the weight of each evidence in the score of every item, given the gates."""
         gated_BIK = weight_BK[:, None] * self.bucket_SK[bucket_I]
@@ -84,27 +106,46 @@ class Fusion(nn.Module):
             return gated_BIK
         return torch.where((bucket_I == 0)[:, None], self.new_K, gated_BIK)
 
-    def forward(self, evidence_BIK: Tensor, context_BF: Tensor, bucket_I: Tensor) -> Tensor:
-        """[B, I] fused scores."""
-        gated_BI = self.gated(evidence_BIK, context_BF, bucket_I.expand(len(context_BF), -1))
+    def forward(
+        self,
+        evidence_BIK: Tensor,
+        context_BF: Tensor,
+        bucket_I: Tensor,
+        met_BI: Tensor | None = None,
+    ) -> Tensor:
+        """[B, I] fused scores; ``met_BI`` [B, I] says which items the history holds."""
+        bucket_BI = bucket_I.expand(len(context_BF), -1)
+        gated_BI = self.gated(evidence_BIK, context_BF, bucket_BI, met_BI)
         if self.new_K is None:
             return gated_BI
         return torch.where(bucket_I == 0, evidence_BIK @ self.new_K + self.new_bias, gated_BI)
 
-    def gated(self, evidence_BCK: Tensor, context_BF: Tensor, bucket_BC: Tensor) -> Tensor:
+    def gated(
+        self,
+        evidence_BCK: Tensor,
+        context_BF: Tensor,
+        bucket_BC: Tensor,
+        met_BC: Tensor | None = None,
+    ) -> Tensor:
         """[B, C] fused scores of items by their buckets, with no regard to what is new.
 
         The products with every bucket's weights read the evidence once and copy none of it.
         """
         weight_BSK = self.weights(context_BF)[:, None] * self.bucket_SK
-        score_BCS = evidence_BCK @ weight_BSK.mT
-        return score_BCS.gather(2, bucket_BC[..., None]).squeeze(2)
+        score_BC = _of_bucket(evidence_BCK @ weight_BSK.mT, bucket_BC)
+        again_K = self.again
+        if again_K is None or met_BC is None:
+            return score_BC
+        again_BC = _of_bucket(evidence_BCK @ (weight_BSK * again_K).mT, bucket_BC)
+        return score_BC + met_BC * (again_BC + self.again_bias)
 
     def penalty(self) -> Tensor:
         """What holds the fit near the prior: plain weights, no gates, equal buckets."""
         gates = self.query.weight.square().sum() + (self.key_KW.square().sum() * 0.01)
         buckets = (self.bucket_SK - 1).square().sum()
         moved = (self.strength_K - self.prior_K).square().sum()
+        if self.towers_K is not None:
+            moved = moved + (self.again_K - 1).square().sum() + self.again_bias.square()
         return self.config.penalty * (gates + buckets) + self.config.prior_penalty * moved
 
 
@@ -117,12 +158,14 @@ class Rivals:
         bucket_BC: their item buckets.
         context_BF: state of each user.
         correction_BC: added to the scores, for rivals that stand for others too.
+        met_BC: whether the history holds them; where it is None, none of them.
     """
 
     evidence_BCK: Tensor
     bucket_BC: Tensor
     context_BF: Tensor
     correction_BC: Tensor
+    met_BC: Tensor | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[Rivals]) -> Rivals:
@@ -132,6 +175,7 @@ class Rivals:
             torch.cat([part.bucket_BC for part in parts]),
             torch.cat([part.context_BF for part in parts]),
             torch.cat([part.correction_BC for part in parts]),
+            torch.cat(met) if (met := [p.met_BC for p in parts if p.met_BC is not None]) else None,
         )
 
 
@@ -146,6 +190,7 @@ def find_rivals(
     free: int | None = None,
     seed: int = 0,
     most: int = MOST_RIVALS,
+    met_BI: Tensor | None = None,
 ) -> Rivals:
     """The rivals of held-out targets.
 
@@ -159,11 +204,18 @@ def find_rivals(
         free: rivals that every target has at least; counted here when absent.
         seed: of the sample.
         most: rivals that each target gets; see :func:`rivals_each`.
+        met_BI: [B, I] items of the history, where they are rivals.
     """
     score_BI = fusion(evidence_BIK, context_BF, bucket_I)
     rival_BC, correction_BC = _rivals(score_BI, masked_BI, target_B, free, seed, most)
     index_BCK = rival_BC[..., None].expand(-1, -1, evidence_BIK.shape[2])
-    return Rivals(evidence_BIK.gather(1, index_BCK), bucket_I[rival_BC], context_BF, correction_BC)
+    return Rivals(
+        evidence_BIK.gather(1, index_BCK),
+        bucket_I[rival_BC],
+        context_BF,
+        correction_BC,
+        None if met_BI is None else met_BI.gather(1, rival_BC),
+    )
 
 
 def rivals_each(n_targets: int) -> int:
@@ -181,6 +233,8 @@ def fit_fusion(fusion: Fusion, rivals: Rivals) -> float:
         parameters.append(fusion.bucket_SK)
     if fusion.config.attention:
         parameters += [fusion.key_KW, fusion.query.weight]
+    if fusion.towers_K is not None:
+        parameters += [fusion.again_K, fusion.again_bias]
     optimizer = torch.optim.LBFGS(
         parameters, max_iter=fusion.config.iterations, line_search_fn="strong_wolfe"
     )
@@ -188,7 +242,8 @@ def fit_fusion(fusion: Fusion, rivals: Rivals) -> float:
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        score_BC = fusion.gated(rivals.evidence_BCK, rivals.context_BF, rivals.bucket_BC)
+        asked = (rivals.evidence_BCK, rivals.context_BF, rivals.bucket_BC, rivals.met_BC)
+        score_BC = fusion.gated(*asked)
         loss = F.cross_entropy(score_BC + rivals.correction_BC, first_B) + fusion.penalty()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
@@ -198,6 +253,10 @@ def fit_fusion(fusion: Fusion, rivals: Rivals) -> float:
         size_K = fusion.strength_K.abs()
         fusion.strength_K[size_K < LEAST_STRENGTH * size_K.max()] = 0.0
     return float(closure().detach())  # step() gives back the loss before the fit
+
+
+def _of_bucket(score_BCS: Tensor, bucket_BC: Tensor) -> Tensor:
+    return score_BCS.gather(2, bucket_BC[..., None]).squeeze(2)
 
 
 def _rivals(

@@ -11,11 +11,11 @@ from functools import cached_property
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from quintet.config import Config, build, tunable
+from quintet.config import Config, Share, build, tunable
 from quintet.data.batch import SequenceBatch
 from quintet.nn.backbones.base import BACKBONES
 from quintet.nn.balance import BalanceName, make_balance
@@ -41,37 +41,37 @@ ContextField = Literal["scenario", "time", "device", "query"]
 class ModelConfig(Config):
     """Settings of the network."""
 
-    width: int = tunable(64, choices=[32, 64, 128], description="D, of vectors and states")
-    longest: int = tunable(50, choices=[50, 100, 200], description="events of history read")
+    width: PositiveInt = tunable(64, choices=[32, 64, 128], description="D, of vectors and states")
+    longest: PositiveInt = tunable(50, choices=[50, 100, 200], description="events of history read")
     backbone: str = tunable("transformer", choices=["transformer", "hstu", "gru", "convolution"])
     backbone_settings: dict[str, Any] = Field(default_factory=dict)
     tower_settings: dict[TowerName, dict[str, Any]] = Field(default_factory=dict)
     towers: tuple[TowerName, ...] = ("identity", "content")
     #: tasks that read histories by a tower of their own: what serves ranking would not serve them
     own_towers: tuple[str, ...] = ("strategy",)
-    own_layers: int = tunable(1, low=1, high=4, description="of such a tower, a transformer")
+    own_layers: PositiveInt = tunable(1, low=1, high=4, description="of such a tower")
     modalities: tuple[str, ...] = ()
     modality_settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    modality_dropout: float = tunable(
+    modality_dropout: Share = tunable(
         0.0, low=0.0, high=0.5, description="share of an item's modalities withheld in training"
     )
     experts: str = tunable("mmoe", choices=["shared_bottom", "mmoe", "ple"])
     expert_settings: dict[str, Any] = Field(default_factory=dict)
     #: what the states may know of a request; what tells nothing apart in the data is left out
     context: tuple[ContextField, ...] = ("scenario", "query")
-    context_dropout: float = tunable(
+    context_dropout: Share = tunable(
         0.1, low=0.0, high=0.5, description="share of requests of which a field is withheld"
     )
-    identity_dropout: float = tunable(
+    identity_dropout: Share = tunable(
         0.05, low=0.0, high=0.3, description="share of events read by content alone in training"
     )
-    attribute_dropout: float = tunable(
+    attribute_dropout: Share = tunable(
         0.5, low=0.0, high=1.0, description="share of users whose attributes are withheld"
     )
     balance: BalanceName = "fixed"
     #: items drawn a step by popularity, beside those of its histories; a catalogue that is not
     #: twice as large is read and ranked whole
-    items_a_step: int = tunable(4096, choices=[2048, 4096, 8192])
+    items_a_step: PositiveInt = tunable(4096, choices=[2048, 4096, 8192])
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
     off: tuple[str, ...] = ()
 

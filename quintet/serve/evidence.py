@@ -2,8 +2,8 @@
 
 Towers are standardised with closed-form moments over the warm catalogue (μ = h·m̄ and
 σ = √(hᵀΣh)), so that their weighted sum stays one inner product that an index can serve. Memories
-are divided by what is typical of them and compressed, which keeps "no evidence" at zero and little
-evidence small; those that score every item, either way, are standardised too.
+are divided by their largest score, or by 1 where they are chances, and compressed, which keeps
+"no evidence" at zero; those that score every item, either way, are standardised too.
 """
 
 from __future__ import annotations
@@ -295,7 +295,7 @@ class EvidenceBuilder:
         score_BI = memory.score(histories)
         if memory.dense:
             return standardised(score_BI, self.count_I > 0)
-        return compressed(score_BI, memory.config.typical)
+        return compressed(score_BI, memory.config.full)
 
     def _rating_task(self) -> Interaction:
         task = self.model.task("interaction")
@@ -326,47 +326,47 @@ def standardised(score_BI: Floats, warm_I: Mask) -> Floats:
     return np.where(scale_B1 > 1e-9, centred_BI, 0).astype(np.float32)
 
 
-def compressed(score_BI: Floats, typical: float | None = None) -> Floats:
-    """Memory scores as ``log(1 + 100 x / typical) / log 101``: 0 stays 0, what is typical is 1.
+def compressed(score_BI: Floats, full: float | None = None) -> Floats:
+    """Memory scores as ``log(1 + 100 x / full) / log 101``: 0 stays 0, ``full`` is 1.
 
-    Without ``typical`` every row is divided by its own greatest score.
+    Without ``full`` every row is divided by its own greatest score.
     """
-    full_B1 = np.maximum(score_BI.max(1, keepdims=True), 1e-12) if typical is None else typical
+    full_B1 = np.maximum(score_BI.max(1, keepdims=True), 1e-12) if full is None else full
     relative = np.maximum(score_BI, 0) / full_B1
     scaled_BI: Floats = (np.log1p(100 * relative) / np.log(101)).astype(np.float32)
     return scaled_BI
 
 
-def compressed_entries(scores: Entries, typical_B: Floats) -> Entries:
+def compressed_entries(scores: Entries, full_B: Floats) -> Entries:
     """As :func:`compressed`, of what is not 0.
 
     Args:
         scores: of any memories.
-        typical_B: [B] what is typical of the memory of each row; 0 for the row's own greatest.
+        full_B: [B] the score that is full evidence in each row; 0 for the row's own greatest.
     """
     relative = _relative if can_compile() else _relative_by_arrays
-    percent_N = relative(scores.offsets_B, scores.value_N, typical_B)
+    percent_N = relative(scores.offsets_B, scores.value_N, full_B)
     value_N = np.log1p(percent_N, out=percent_N) * np.float32(1 / np.log(101))
     return Entries(scores.offsets_B, scores.item_N, value_N, scores.n_items)
 
 
-def _relative_by_arrays(offsets_B: Ints, value_N: Floats, typical_B: Floats) -> Floats:
-    """[N] what is above 0 as ``100 x / typical`` of its row, the rest as 0."""
+def _relative_by_arrays(offsets_B: Ints, value_N: Floats, full_B: Floats) -> Floats:
+    """[N] what is above 0 as ``100 x / full`` of its row, the rest as 0."""
     percent_N = np.maximum(value_N, 0)
     count_B = np.diff(offsets_B)
     told_B = count_B > 0
     largest = np.maximum.reduceat(percent_N, offsets_B[:-1][told_B]) if told_B.any() else percent_N
-    full = np.where(typical_B[told_B] > 0, typical_B[told_B], largest)
+    full = np.where(full_B[told_B] > 0, full_B[told_B], largest)
     scale = np.float32(100) / np.maximum(full, np.float32(1e-12))
     percent_N *= np.repeat(scale, count_B[told_B])
     return percent_N
 
 
 @Compiled
-def _relative(offsets_B, value_N, typical_B):  # type: ignore[no-untyped-def]
+def _relative(offsets_B, value_N, full_B):  # type: ignore[no-untyped-def]
     percent_N = np.empty(len(value_N), np.float32)
     for row in range(len(offsets_B) - 1):
-        full = typical_B[row]
+        full = full_B[row]
         if full <= 0:
             full = np.float32(1e-12)
             for entry in range(offsets_B[row], offsets_B[row + 1]):

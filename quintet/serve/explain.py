@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from quintet.data.interactions import Floats, Interactions, Ints, Mask, rows_of
+from quintet.data.interactions import Floats, Interactions, Ints, rows_of
 from quintet.memory.base import Memory
 from quintet.memory.channel import part_name
 
@@ -88,15 +88,20 @@ def explain(trained: Trained, history: Interactions, item: int) -> list[Reason]:
 
 
 @torch.no_grad()
-def contributions(trained: Trained, history: Interactions) -> tuple[Floats, Mask]:
+def contributions(trained: Trained, history: Interactions) -> tuple[Floats, Floats]:
     """Each evidence's part of the fused score of ONE history.
 
     Returns:
         [I, K] the parts above their catalogue mean, and as they are.
     """
     scorer = trained.scorer
-    own_IK = (scorer.evidence.evidence(history)[0] * scorer.weights(history)[0]).cpu().numpy()
-    return np.asarray(own_IK - own_IK.mean(0), np.float32), np.asarray(own_IK, np.float32)
+    part_IK = scorer.evidence.evidence(history)[0] * scorer.weights(history)[0]
+    own_IK = np.asarray(part_IK.cpu().numpy(), np.float32)
+    mean_K = own_IK.mean(0)
+    met = np.unique(history.item)
+    met = met[~scorer.fused.new_I.cpu().numpy()[met]]
+    own_IK[met] = scorer.fused.as_met(own_IK[met])
+    return np.asarray(own_IK - mean_K, np.float32), own_IK
 
 
 def spoken_for(part: Floats, own: Floats) -> Floats:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from quintet.data.interactions import Floats, Interactions
+from quintet.data.interactions import Floats, Interactions, Ints
 from quintet.memory.entries import Entries
 from quintet.memory.walks import Walks
 from quintet.nn.fusion import Fusion
@@ -51,6 +52,19 @@ class Recalled:
     names: tuple[str, ...]
     entries: Entries
     dense: Mapping[str, Floats]
+
+
+class Met(NamedTuple):
+    """N pairs of a history and an item that it holds, and what is added to their scores."""
+
+    row_N: Ints
+    item_N: Ints
+    added_N: Floats
+
+
+def met_pairs(histories: Interactions) -> Ints:
+    """[N] the pairs of a history and an item that it holds, as ``row * I + item``, none twice."""
+    return np.unique(histories.group() * np.int64(histories.n_items) + histories.item)
 
 
 class FusedScores:
@@ -101,12 +115,24 @@ class FusedScores:
             n_new,
         )
         self.new_N = torch.nonzero(new_I)[:, 0]
+        again_K = fusion.again
+        #: [X] what is added to the gated side for items of the history, in shares of it; None where
+        #: nobody returns to any
+        self.again_X = None if again_K is None else self._by_coordinate(again_K.detach())
+        self.again_bias = 0.0 if again_K is None else float(fusion.again_bias)
         self.bucket_I = bucket_I.cpu().numpy().astype(np.int8)
         #: [K, S] weights by bucket: what the gates scale, and what they do not touch
         self.scale_KS = fusion.bucket_SK.detach().cpu().numpy().T.copy()
         self.fixed_KS = np.zeros_like(self.scale_KS)
         if has_new:
             self.scale_KS[:, 0], self.fixed_KS[:, 0] = 0.0, self.new_K.cpu().numpy()
+
+    def _by_coordinate(self, share_K: Tensor) -> Tensor:
+        """[X] a number of each kind of evidence, for every coordinate of :attr:`gated`."""
+        shares = [share_K[self.place[name]] for name in self.gated]
+        widths = [self.sides_of[name].shape[1] for name in self.gated]
+        repeated = [share.expand(width) for share, width in zip(shares, widths, strict=True)]
+        return torch.cat([share_K[:0], *repeated])
 
     def _side_by_side(self, blocks: Sequence[Tensor], rows: int) -> Tensor:
         """[rows, X] item sides one beside the other."""
@@ -156,12 +182,40 @@ class FusedScores:
         if len(self.new_N):
             score_BI.index_copy_(1, self.new_N, sides.plain_BX @ self.new_item_NX.T)
         scores: Floats = score_BI.cpu().numpy()
+        met = self.met(histories, sides)
+        scores[met.row_N, met.item_N] += met.added_N
         weight_BK = sides.weight_BK.cpu().numpy()
         weight_RS = self.bucket_weights(recalled.names, weight_BK)
         recalled.entries.add_to(scores, weight_RS, self.bucket_I)
         for name, found_BI in recalled.dense.items():
             scores += found_BI * self.bucket_weights([name], weight_BK)[:, self.bucket_I]
         return scores
+
+    @torch.no_grad()
+    def met(self, histories: Interactions, sides: Sides) -> Met:
+        """What items of the histories score beside what any item does; none where none return."""
+        if self.again_X is None:
+            none = np.zeros(0, np.int64)
+            return Met(none, none, np.zeros(0, np.float32))
+        row_N, item_N = np.divmod(met_pairs(histories), histories.n_items)
+        known = ~self.new_I.cpu().numpy()[item_N]  # new items are weighed otherwise
+        row_N, item_N = row_N[known], item_N[known]
+        own_NX = self.item_IX[torch.from_numpy(item_N)]
+        state_NX = (sides.gated_BX * self.again_X)[torch.from_numpy(row_N)]
+        added_N = torch.einsum("nx,nx->n", state_NX, own_NX) + self.again_bias
+        return Met(row_N, item_N, added_N.cpu().numpy())
+
+    def as_met(self, part_NK: Floats) -> Floats:
+        """[N, K] what evidence adds to the scores of items of a history, from that for any item.
+
+        The level of their own is part of what the copy head tells, where there is one.
+        """
+        if self.again_X is None:
+            return part_NK
+        assert self.fusion.again is not None
+        made = part_NK * (1 + self.fusion.again.detach().cpu().numpy())
+        made[:, self.place.get("repeat", 0)] += self.again_bias
+        return np.asarray(made, np.float32)
 
     def bucket_weights(self, names: Sequence[str], weight_BK: Floats) -> Floats:
         """[M * B, S] the weights of M kinds of evidence for the items of each bucket, given gates.
@@ -203,6 +257,6 @@ class FusedScores:
             else:
                 found[name] = scores
         entries = Entries.stacked(list(found.values()), histories.n_items)
-        typical = [self.remembered[name].config.typical or 0.0 for name in found]
-        typical_B = np.repeat(np.array(typical, np.float32), histories.n_users)
-        return Recalled(tuple(found), compressed_entries(entries, typical_B), dense)
+        full = [self.remembered[name].config.full or 0.0 for name in found]
+        full_B = np.repeat(np.array(full, np.float32), histories.n_users)
+        return Recalled(tuple(found), compressed_entries(entries, full_B), dense)

@@ -160,14 +160,18 @@ class Retriever:
         sides = fused.sides(histories) if sides is None else sides
         recalled = fused.recall(histories) if recalled is None else recalled
         cells = recalled.entries.cells(histories.n_users)
+        met = fused.met(histories, sides)
+        met_cells = met.row_N * n_items + met.item_N
         query_BX = fused.history_side(sides)
         longest = int(histories.lengths.max(initial=0)) if mask_history else 0
-        key = self._pairs(query_BX, cells, min(2 * k + longest, n_items))
+        joined = np.concatenate([cells, met_cells])
+        key = self._pairs(query_BX, joined, min(2 * k + longest, n_items))
         row, item = np.divmod(key, n_items)
         score = np.einsum("nx,nx->n", query_BX[row], self.item_IX[item])
         weight_RS = fused.bucket_weights(recalled.names, sides.weight_BK.cpu().numpy())
         added_N = recalled.entries.weighted(weight_RS, fused.bucket_I)
         np.add.at(score, np.searchsorted(key, cells), added_N)
+        score[np.searchsorted(key, met_cells)] += met.added_N
         kept = np.ones(len(key), np.bool_) if allowed_I is None else allowed_I[item]
         if mask_history:
             kept &= ~np.isin(key, histories.group() * n_items + histories.item)

@@ -24,6 +24,7 @@ from quintet.memory.base import Memory
 from quintet.memory.channel import evidence_memory
 from quintet.nn.calibration import Calibration
 from quintet.nn.content import ContentEncoder, to_device
+from quintet.nn.device import pick_device
 from quintet.nn.fusion import Fusion, FusionConfig
 from quintet.nn.model import ModelConfig, QuintetModel
 from quintet.nn.shape import DataShape
@@ -161,7 +162,9 @@ class Trained:
 
         Raises:
             BundleError: there is none, it is damaged, or of a version that is not read.
+            ConfigError: there is no such device.
         """
+        pick_device(device)
         files = read_bundle(folder)
         if files.run.get("kind") == PRETRAINED:
             raise BundleError(
@@ -199,7 +202,10 @@ class Trained:
         fusion = Fusion(
             torch.from_numpy(fusion_state["prior_K"]),
             build(FusionConfig, run["fusion"], "fusion"),
-            torch.from_numpy(fusion_state["new_K"]) if "new_K" in fusion_state else None,
+            *(
+                torch.from_numpy(fusion_state[name]) if name in fusion_state else None
+                for name in ("new_K", "towers_K")
+            ),
         )
         fusion_state.setdefault("new_bias", np.zeros((), np.float32))  # bundles before 0.2
         _load(fusion, fusion_state)

@@ -4,7 +4,16 @@ Start at :mod:`quintet.store.base` (:class:`Journal`, :func:`open_store`) and
 :mod:`quintet.store.records`. Counts that follow it are in :mod:`quintet.store.online_counts`.
 """
 
-from quintet.store.base import Appended, Entry, Journal, Outcome, Receipt, Verified, open_store
+from quintet.store.base import (
+    Appended,
+    Entry,
+    Journal,
+    Outcome,
+    Receipt,
+    Verified,
+    open_standing,
+    open_store,
+)
 from quintet.store.records import (
     Deployment,
     Erasure,
@@ -31,5 +40,6 @@ __all__ = [
     "Receipt",
     "Record",
     "Verified",
+    "open_standing",
     "open_store",
 ]

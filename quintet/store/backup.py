@@ -40,6 +40,7 @@ def write(folder: Path, rows: Iterable[Sealed], last_offset: int, pepper: bytes)
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _check_own(folder)
         work = Path(tempfile.mkdtemp(prefix=".records.", dir=folder))
         turn = open_file(folder / ".turn")
         try:
@@ -69,6 +70,27 @@ def write(folder: Path, rows: Iterable[Sealed], last_offset: int, pepper: bytes)
             shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
         raise StoreError(f"backup to {folder}: {error.strerror}") from None
+
+
+def _check_own(folder: Path) -> None:
+    """Refuse a folder of something else, a bundle's for instance, whose files would be lost.
+
+    Raises:
+        StoreError: it holds other files.
+    """
+    held = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    others = held - {path.name for path in folder.glob("records-*.log")}
+    if MANIFEST in held:
+        try:
+            own = json.loads((folder / MANIFEST).read_text("utf8"))["format"] == FORMAT
+        except (ValueError, KeyError, TypeError):
+            own = False
+        others -= {MANIFEST} if own else set()
+    if others:
+        raise StoreError(
+            f"backup to {folder}: it holds other files ({min(others)}); give an empty or a new "
+            "folder"
+        )
 
 
 def read(folder: Path, pepper: bytes) -> Iterator[Sealed]:

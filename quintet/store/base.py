@@ -29,8 +29,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from quintet.errors import ConfigError
+from quintet.errors import ConfigError, StoreError
 from quintet.store.records import Erasure, Owner, Record
+
+#: what an embedded journal's folder holds, any of which may have been lost
+OF_A_JOURNAL = ("records.log", "journal.sqlite", "keys")
 
 
 class Outcome(Enum):
@@ -227,6 +230,20 @@ class Journal(ABC):
         self.close()
 
 
+def open_standing(url: str | Path, **settings: Any) -> Journal:
+    """As :func:`open_store`, of a journal that is there: whoever reads must not make an empty one.
+
+    Raises:
+        StoreError: no journal is in the folder.
+    """
+    folder = _folder(str(url))
+    if folder is not None and not any((folder / name).exists() for name in OF_A_JOURNAL):
+        raise StoreError(
+            f"{url}: no journal there; a service keeps its own in BUNDLE.state/journal"
+        )
+    return open_store(url, **settings)
+
+
 def open_store(url: str | Path, **settings: Any) -> Journal:
     """The journal at ``url``; an empty one is made where there is none.
 
@@ -246,11 +263,11 @@ def open_store(url: str | Path, **settings: Any) -> Journal:
     parts = urlsplit(text)
     scheme = parts.scheme.lower() if "://" in text else ""
     values = {**dict(parse_qsl(parts.query)), **settings} if scheme else settings
-    if scheme in ("", "sqlite"):
+    folder = _folder(text)
+    if folder is not None:
         from quintet.store.sqlite import SQLiteJournal
 
-        folder = parts.path.removeprefix("/") if scheme else text
-        return SQLiteJournal.open(Path(folder), values)
+        return SQLiteJournal.open(folder, values)
     address = parts._replace(query="").geturl()
     if scheme in ("redis", "rediss"):
         from quintet.store.redis import RedisJournal
@@ -263,3 +280,11 @@ def open_store(url: str | Path, **settings: Any) -> Journal:
     raise ConfigError(
         f"no store of kind {scheme!r}; give a folder, sqlite:///, redis:// or postgresql://"
     )
+
+
+def _folder(url: str) -> Path | None:
+    """Where an embedded journal lies; None where the url names a server."""
+    if "://" not in url:
+        return Path(url)
+    parts = urlsplit(url)
+    return Path(parts.path.removeprefix("/")) if parts.scheme.lower() == "sqlite" else None

@@ -24,7 +24,7 @@ from quintet.metrics import RankingMetrics, bootstrap_mean, paired_bootstrap
 from quintet.serve.scorer import Scorer
 from quintet.train.gates import fitted_fusion, validation_targets
 from quintet.train.loop import OnStep
-from quintet.train.pipeline import Fitted, TrainConfig, masks_history, train
+from quintet.train.pipeline import Fitted, TrainConfig, masks_history, train, training_tables
 from quintet.train.pretrained import Pretrained
 from quintet.train.start import Start
 
@@ -136,6 +136,8 @@ def guarded(
     """
     config = config if config is not None else FinetuneConfig()
     say = on_stage if on_stage is not None else (lambda _: None)
+    # what cannot be carried over is told before a model from scratch is trained for nothing
+    Start(pretrained, "frozen").check(training_tables(encoded, split)[0].items)
     trained: dict[Mode, Fitted] = {}
     values: dict[Mode, Floats] = {}
     seconds: dict[Mode, float] = {}

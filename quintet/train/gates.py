@@ -84,8 +84,11 @@ def fitted_fusion(
         mask_history: whether items of the history are no rivals, as they will not be recommended.
     """
     weights = [PRIOR_WEIGHTS.get(name, OTHER_PRIOR_WEIGHT) for name in evidence.names]
-    prior_K = torch.tensor(weights, device=evidence.device)
-    fusion = Fusion(prior_K, config, _new_item_weights(evidence)).to(evidence.device)
+    prior_K, towers_K = torch.tensor(weights), None
+    if not mask_history:
+        towers_K = torch.tensor([float(name in evidence.towers) for name in evidence.names])
+    new_K = _new_item_weights(evidence)
+    fusion = Fusion(prior_K, config, new_K, towers_K).to(evidence.device)
     if len(rows):
         fit_fusion(fusion, _rivals(evidence, fusion, events, rows, mask_history))
         fit_new_weights(evidence, fusion, events, rows, mask_history, NEW_TARGETS)
@@ -162,7 +165,9 @@ def new_items_level(
     for _, block in evidence.blocks(events.before(rows), apart=True):
         evidence_BIK = evidence.evidence(block)
         met = block.group(), block.item
-        known_BI = fusion(evidence_BIK, evidence.context(block), bucket_I)
+        met_BI = torch.zeros(evidence_BIK.shape[:2], device=evidence.device)
+        met_BI[met] = float(not mask_history)
+        known_BI = fusion(evidence_BIK, evidence.context(block), bucket_I, met_BI)
         known_BI[:, new_I] = -torch.inf
         new_BI = evidence_BIK @ fusion.new_K
         if mask_history:
@@ -209,7 +214,9 @@ def _rivals(
     parts = []
     for index, block in evidence.blocks(histories, apart=True):
         masked_BI = barred_I.repeat(len(index), 1)
-        masked_BI[block.group(), block.item] = mask_history
+        met_BI = torch.zeros_like(masked_BI)
+        met_BI[block.group(), block.item] = True
+        masked_BI |= met_BI & mask_history
         masked_BI[torch.arange(len(index)), target[index]] = False  # it may be a repeat
         parts.append(
             find_rivals(
@@ -222,6 +229,7 @@ def _rivals(
                 free=max(free, 1),
                 seed=int(index[0]),
                 most=rivals_each(len(rows)),
+                met_BI=None if mask_history else met_BI.to(evidence.device),
             )
         )
     return Rivals.joined(parts)

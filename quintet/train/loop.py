@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from quintet.allocator import hand_back, reusing_memory
@@ -31,15 +32,23 @@ HAND_BACK_EVERY = 16
 class LoopConfig(Config):
     """Settings of the training loop."""
 
-    epochs: int = tunable(16, choices=[8, 16, 32], description="passes over the events, at most")
-    tokens_per_batch: int = tunable(1600, choices=[800, 1600, 3200], description="events a step")
-    learning_rate: float = tunable(2e-3, low=3e-4, high=1e-2, log=True, description="AdamW's")
-    weight_decay: float = tunable(0.01, low=1e-4, high=0.3, log=True, description="AdamW's")
-    warmup_steps: int = 50
-    validate_every: int = 2
-    patience: int = 3
-    clip: float = 5.0
-    tie_orders: int = 4
+    epochs: NonNegativeInt = tunable(
+        16, choices=[8, 16, 32], description="passes over the events, at most"
+    )
+    tokens_per_batch: PositiveInt = tunable(
+        1600, choices=[800, 1600, 3200], description="events a step"
+    )
+    learning_rate: PositiveFloat = tunable(
+        2e-3, low=3e-4, high=1e-2, log=True, description="AdamW's"
+    )
+    weight_decay: NonNegativeFloat = tunable(
+        0.01, low=1e-4, high=0.3, log=True, description="AdamW's"
+    )
+    warmup_steps: NonNegativeInt = 50
+    validate_every: PositiveInt = 2
+    patience: PositiveInt = 3
+    clip: PositiveFloat = 5.0
+    tie_orders: PositiveInt = 4
     random_windows: bool = True
     low_precision: bool | None = None
 

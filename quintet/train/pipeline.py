@@ -13,19 +13,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from pydantic import NonNegativeInt, PositiveFloat
 
 from quintet.allocator import hand_back, handing_back
-from quintet.config import Config
+from quintet.config import Config, Share
 from quintet.data.encode import Encoded
 from quintet.data.feature_encoder import FeatureEncoder
 from quintet.data.interactions import Interactions, Ints, seeded_hash
 from quintet.data.schema import infer_types
 from quintet.data.split import Split
 from quintet.data.states import repeat_share
-from quintet.errors import ConfigError, DataError
+from quintet.errors import DataError
 from quintet.memory.base import Memory
 from quintet.memory.channel import evidence_memory, part_name
 from quintet.metrics import rank_of_target
+from quintet.nn.device import pick_device
 from quintet.nn.fusion import FusionConfig
 from quintet.nn.model import ModelConfig, QuintetModel
 from quintet.nn.shape import DataShape, warm_items
@@ -56,7 +58,7 @@ DEFAULT_MEMORIES: dict[str, dict[str, Any]] = {
     "trend": {},
     "content_neighbours": {},
     "content_ridge": {},
-    "repeat": {},
+    "repeat": {"full": 1.0},  # it is a chance: who hardly returns has little evidence
 }
 #: from this share of repeats on, items of the history are recommended again
 LEAST_REPEATS = 0.02
@@ -64,8 +66,6 @@ LEAST_REPEATS = 0.02
 DENSE_PRODUCTS = ("ease", "user_cosine")
 #: early stopping looks at that many held-out targets, at most twice as many
 MOST_VALIDATED = 1500
-#: what is typical of a memory is measured on about so many histories
-MOST_SCALED = 1000
 
 
 class TrainConfig(Config):
@@ -76,12 +76,12 @@ class TrainConfig(Config):
     fusion: FusionConfig = FusionConfig()
     rehearsal: RehearsalConfig = RehearsalConfig()
     memories: dict[str, dict[str, Any]] = DEFAULT_MEMORIES
-    fusion_targets: int = 16_000
-    calibration_share: float = 0.2
-    most_items_for_dense: int = 5000
-    refit_epochs: int = 4
-    refit_rate: float = 0.5
-    seed: int = 0
+    fusion_targets: NonNegativeInt = 16_000
+    calibration_share: Share = 0.2
+    most_items_for_dense: NonNegativeInt = 5000
+    refit_epochs: NonNegativeInt = 4
+    refit_rate: PositiveFloat = 0.5
+    seed: NonNegativeInt = 0
     device: str = "cpu"
 
 
@@ -156,8 +156,6 @@ def train(
     say("counting memories")
     started = time.perf_counter()
     memories = fit_memories(config, tables)
-    for memory in memories.values():
-        memory.scale_to(split.events.before(fuse[:: max(1, len(fuse) // MOST_SCALED)]))
     count_I = tables.events.item_counts().astype(np.float32)
     evidence = EvidenceBuilder(model, memories, data.item_inputs, data.user_inputs, count_I)
     counted = time.perf_counter()
@@ -260,19 +258,6 @@ def attribute_types(table: pa.Table, declared: Mapping[str, str]) -> dict[str, s
     """The type of every column: as declared, else inferred."""
     known = {name: kind for name, kind in declared.items() if name in table.column_names}
     return infer_types(table, "", known)
-
-
-def pick_device(name: str) -> torch.device:
-    """The device called ``name``.
-
-    Raises:
-        ConfigError: it is neither cpu nor cuda, or there is no such device here.
-    """
-    if name not in ("cpu", "cuda"):
-        raise ConfigError(f"unknown device {name!r}; choose one of: cpu, cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device 'cuda': torch sees no GPU here; use --device cpu")
-    return torch.device(name)
 
 
 def masks_history(events: Interactions) -> bool:

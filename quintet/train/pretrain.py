@@ -26,12 +26,13 @@ from quintet.data.features import FeatureTable
 from quintet.data.interactions import Interactions, seeded_hash
 from quintet.errors import ConfigError, DataError
 from quintet.nn.content import ContentEncoder, Inputs, to_device
+from quintet.nn.device import pick_device
 from quintet.nn.items import ItemVectors
 from quintet.nn.modalities.base import MODALITIES
 from quintet.nn.model import ModelConfig
 from quintet.nn.objectives.base import OBJECTIVES, Objective, PretrainStep
 from quintet.train.loop import LoopConfig, OnStep, deterministic, learning_rate
-from quintet.train.pipeline import attribute_types, attributes, pick_device, version
+from quintet.train.pipeline import attribute_types, attributes, version
 from quintet.train.prepare import some_positions
 from quintet.train.pretrained import Pretrained
 

@@ -55,16 +55,11 @@ class Start:
         Raises:
             DataError: nothing that the encoder reads is in the table.
         """
+        self.check(table)
         encoder = copy.deepcopy(self.pretrained.encoder)
         encoder.withheld = config.modality_dropout
-        known = self.carried
-        for name in set(encoder.modalities) - set(known):
+        for name in set(encoder.modalities) - set(self.carried):
             del encoder.modalities[name]
-        if not any(MODALITIES.get(name).applies(table) for name in known):
-            raise DataError(
-                f"the pre-trained encoder reads {', '.join(known) or 'no text'}, and this "
-                "catalogue has nothing of that; give a table of items with a text column"
-            )
         if self.moves == "frozen":
             return encoder
         usual = [name for name, part in MODALITIES.parts.items() if part.by_default]
@@ -74,6 +69,18 @@ class Start:
                 for parameter in encoder.modalities[name].parameters():
                     parameter.mul_(FAINT)
         return encoder
+
+    def check(self, table: FeatureTable) -> None:
+        """Refuse a catalogue that has nothing of what was pre-trained.
+
+        Raises:
+            DataError: nothing that the encoder reads is in the table.
+        """
+        if not any(MODALITIES.get(name).applies(table) for name in self.carried):
+            raise DataError(
+                f"the pre-trained encoder reads {', '.join(self.carried) or 'no text'}, and this "
+                "catalogue has nothing of that; give a table of items with a text column"
+            )
 
     @property
     def carried(self) -> list[str]:

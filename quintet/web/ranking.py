@@ -22,7 +22,7 @@ import torch
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.nn.fusion import N_BUCKETS
 from quintet.serve.explain import spoken_for
-from quintet.serve.fused import Recalled, Sides
+from quintet.serve.fused import Recalled, Sides, met_pairs
 from quintet.serve.index import Retriever
 from quintet.serve.top import Ranked, top_k
 from quintet.serve.trained import Trained
@@ -86,12 +86,14 @@ class Candidates:
         scores_BC: fused scores; -inf where there is no item.
         states: of the people.
         recalled: of the memories.
+        histories: of the people.
     """
 
     items_BC: Ints
     scores_BC: Floats
     states: States
     recalled: Recalled
+    histories: Interactions
 
 
 class Ranker:
@@ -154,7 +156,7 @@ class Ranker:
         depth_B1 = np.array([wish.depth for wish in wishes])[:, None]
         beyond_BC = np.arange(ranked.items_BK.shape[1]) >= depth_B1
         ranked.items_BK[beyond_BC], ranked.scores_BK[beyond_BC] = -1, -np.inf
-        return Candidates(ranked.items_BK, ranked.scores_BK, states, recalled)
+        return Candidates(ranked.items_BK, ranked.scores_BK, states, recalled, histories)
 
     def _plain(self, histories: Interactions, wishes: Sequence[Wish]) -> bool:
         """Whether a retriever can answer: all have a history, and wish for nothing of their own."""
@@ -279,7 +281,16 @@ class Ranker:
         mean_BK[:, places] = (mean_BMS * states.weight_BKS[:, places]).sum(2)
         weight_BPK = states.weight_BKS.transpose(0, 2, 1)[row_B1, self.bucket_I[items_BP]]
         own_BPK = value_BPK * weight_BPK
+        if self.scorer.fused.again_X is not None:
+            met_BP = self._met(found.histories, items_BP)
+            own_BPK[met_BP] = self.scorer.fused.as_met(own_BPK[met_BP])
         return spoken_for(own_BPK - mean_BK[:, None], own_BPK)
+
+    def _met(self, histories: Interactions, items_BP: Ints) -> Mask:
+        """[B, P] items with counts that the history holds."""
+        key_BP = np.arange(len(items_BP))[:, None] * histories.n_items + items_BP
+        known_BP = ~self.scorer.fused.new_I.numpy()[items_BP] & (items_BP >= 0)
+        return np.isin(key_BP, met_pairs(histories)) & known_BP
 
     def _recalled_at(self, found: Recalled, items_BP: Ints) -> tuple[list[int], Floats, Floats]:
         """What M memories recall: their places, [B, P, M] at some items, and mean by bucket."""

@@ -105,21 +105,6 @@ def test_sparse_scores_and_inner_products_are_the_scores(name: str) -> None:
 
 
 @every
-def test_what_is_typical_is_the_middle_of_the_greatest_scores(name: str) -> None:
-    memory = fitted(name)
-    greatest_B = memory.score(EVENTS).max(1)
-    memory.scale_to(EVENTS)
-    if memory.dense or memory.item_vectors() is not None:
-        assert memory.config.typical is None  # these are standardised
-    else:
-        assert memory.config.typical == pytest.approx(np.median(greatest_B[greatest_B > 0]))
-    # whatever is counted anew is compared with the same, and what settings say holds
-    assert memory.fresh().config == memory.config
-    told = fitted(name, typical=0.5).scale_to(EVENTS)
-    assert told.config.typical == 0.5
-
-
-@every
 def test_an_empty_history_gives_zeros(name: str) -> None:
     scores = fitted(name).score(EVENTS.users([0]))
     assert (not scores.any()) == (name not in SAME_FOR_ALL)

@@ -52,6 +52,32 @@ def moved(fusion: Fusion) -> Fusion:
     return fusion
 
 
+def test_what_the_history_holds_has_weights_of_its_own_by_hand() -> None:
+    fusion = Fusion(torch.tensor([1.0, 2.0]), towers_K=torch.tensor([1.0, 0.0]))
+    with torch.no_grad():
+        fusion.again_K.copy_(torch.tensor([0.25, 9.0]))  # the second is no tower: its 9 is nothing
+        fusion.again_bias.fill_(0.5)
+    evidence_BIK = torch.tensor([[[4.0, 1.0], [4.0, 1.0]]])
+    asked = (evidence_BIK, torch.zeros(1, N_CONTEXT), torch.tensor([2, 2]))
+    score = fusion(*asked, torch.tensor([[0.0, 1.0]]))
+    torch.testing.assert_close(score, torch.tensor([[4 + 2, 4 * 0.25 + 2 + 0.5]]))
+    torch.testing.assert_close(fusion(*asked), torch.tensor([[6.0, 6.0]]))
+
+
+def test_a_fit_finds_that_people_come_back_to_what_the_tower_calls_unlikely() -> None:
+    """Targets among the met, drawn against the tower there and by it elsewhere."""
+    drawn = torch.Generator().manual_seed(5)
+    evidence_BIK = evidence()
+    met_BI = (torch.rand(B, N_ITEMS, generator=drawn) < 0.1).float()
+    sign_BI = 1 - 2 * met_BI
+    score_BI = 3 * sign_BI * evidence_BIK[..., 0] + 2 * met_BI
+    target_B = score_BI.softmax(-1).multinomial(1, generator=drawn)[:, 0]
+    fusion = Fusion(torch.ones(K), towers_K=torch.tensor([1.0, 0.0]))
+    fit(fusion, evidence_BIK, target_B, met_BI=met_BI)
+    assert fusion.again_K[0] < -0.5
+    assert fusion.again_bias > 1
+
+
 def test_attention_is_positive_with_mean_one() -> None:
     fusion = moved(Fusion(torch.ones(5)))
     alpha_BK = fusion.attention(torch.randn(B, N_CONTEXT))

@@ -102,7 +102,7 @@ def test_compressed_by_hand() -> None:
     assert got.dtype == np.float32
 
 
-def test_what_is_typical_counts_as_1_in_every_row_by_hand() -> None:
+def test_full_evidence_counts_as_1_in_every_row_by_hand() -> None:
     got = compressed(np.array([[0, 5, 10], [0, 0, 0], [1, 0, 20]], np.float32), 10.0)
     percents = np.array([[0, 50, 100], [0, 0, 0], [10, 0, 200]])
     np.testing.assert_allclose(got, np.log1p(percents) / math.log(101), rtol=1e-6)

@@ -60,7 +60,7 @@ def test_few_items_give_few_answers() -> None:
 
 
 def with_sparse_memories(trained) -> Trained:
-    """The model without memories that score every item; plain weights, new items by content."""
+    """The model without memories that score every item; new items by content, met ones apart."""
     evidence = trained.scorer.evidence
     sparse = {
         name: memory
@@ -71,7 +71,12 @@ def with_sparse_memories(trained) -> Trained:
         trained.model, sparse, evidence.item_inputs, evidence.user_inputs, trained.count_I
     )
     ones_K = torch.ones(len(left.names))
-    return replace(trained, memories=sparse, fusion=Fusion(ones_K, new_K=ones_K))
+    towers_K = torch.tensor([float(name in left.towers) for name in left.names])
+    fusion = Fusion(ones_K, new_K=ones_K, towers_K=towers_K)
+    with torch.no_grad():
+        fusion.again_K.fill_(0.3)
+        fusion.again_bias.fill_(1.5)
+    return replace(trained, memories=sparse, fusion=fusion)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +116,7 @@ def test_what_a_memory_recalls_is_found_though_no_list_is_looked_into(
     best = retriever.rank(histories, K, mask_history=False).items_BK
     for row, items in enumerate(best):
         known = set(np.flatnonzero(known_MBI[:, row].any(0)).tolist())
+        known |= set(histories.users([row]).item.tolist())
         assert set(items[items >= 0].tolist()) <= known
         assert (items >= 0).sum() == min(K, len(known))
 

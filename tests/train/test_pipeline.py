@@ -13,12 +13,12 @@ from quintet.data.clean import clean
 from quintet.data.encode import encode
 from quintet.data.split import Part, leave_one_out
 from quintet.errors import ConfigError, DataError
+from quintet.nn.device import pick_device
 from quintet.train.evaluate import evaluate_ranking
 from quintet.train.measure import write_predictions
 from quintet.train.pipeline import (
     TrainConfig,
     fit_memories,
-    pick_device,
     train,
     training_tables,
 )

@@ -47,6 +47,21 @@ def test_a_batch_is_ranked_as_the_scorer_ranks_it(trained, ranker) -> None:
     assert same > 0.99  # rounding may swap two neighbours
 
 
+def test_where_people_come_back_order_and_parts_are_the_same_too(recommender) -> None:
+    trained = with_sparse_memories(recommender.trained)  # whose met items are weighed apart
+    ranker, people = Ranker(trained), everybody(trained)
+    found = ranker.rank(people, wishes(trained, len(people), exclude_seen=False))
+    expected = trained.scorer.rank(batch(people, len(trained.items)), DEPTH, mask_history=False)
+    np.testing.assert_allclose(found.scores_BC, expected.scores_BK, atol=1e-4)
+    part_BPK = ranker.parts(found, found.items_BC)
+    returned = 0
+    for row, one in enumerate(people[:30]):
+        expected_IK = spoken_for(*contributions(trained, batch([one], len(trained.items))))
+        np.testing.assert_allclose(part_BPK[row], expected_IK[found.items_BC[row]], atol=2e-3)
+        returned += len(np.intersect1d(found.items_BC[row], one.item))
+    assert returned > 30
+
+
 def test_a_retriever_answers_plain_wishes_alike(recommender) -> None:
     trained = with_sparse_memories(recommender.trained)
     ranker, people = Ranker(trained), everybody(trained)[:30]

@@ -52,6 +52,7 @@ class JournalSource(Source):
         backup: str = Field(default="", description="folder of a backup, in place of a url")
         keys: str = Field(default="", description="the copy of the keys made with the backup")
         also: str = Field(default="", description="data set that the events are added to")
+        also_settings: list[str] = Field(default_factory=list, description="of it, NAME=VALUE")
         after: int = Field(default=0, ge=0, description="only events behind this offset")
         until: int = Field(default=0, ge=0, description="nothing behind this offset; 0: all")
         exposures: bool = Field(default=False, description="what was shown, as events of their own")
@@ -77,21 +78,21 @@ class JournalSource(Source):
         table = item_table(items.values())
         if not self.config.also:
             return join(log, None if table is None else [table], name=self.name)
-        old = open_dataset(self.config.also)
+        old = open_dataset(self.config.also, self.config.also_settings)
         tables = [known for known in (table, old.items) if known is not None]
         logs = [old.log, log]
         return join(logs, tables or None, old.users, old.relations, old.schema, name=old.name)
 
     @contextmanager
     def _entries(self) -> Iterator[Iterable[Entry]]:
-        from quintet.store import open_store
+        from quintet.store import open_standing
         from quintet.store.backup import read_entries
 
         config = self.config
         if config.backup and config.keys and not config.url:
             yield read_entries(Path(config.backup), Path(config.keys))
         elif config.url and not config.backup:
-            with open_store(config.url) as journal:
+            with open_standing(config.url) as journal:
                 yield journal.read()
         else:
             raise ConfigError("journal: give url=, or backup= and keys=")

@@ -9,9 +9,10 @@ own. A step therefore trains on a few states of a window, drawn anew each time.
 from __future__ import annotations
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from quintet.config import tunable
+from quintet.config import Share, tunable
 from quintet.nn.attention import AttentionBlock
 from quintet.nn.backbones.base import Backbone
 from quintet.nn.dropout import Dropout
@@ -25,11 +26,13 @@ class BidirectionalTransformer(Backbone):
     class Config(Backbone.Config):
         """Settings of the bidirectional Transformer."""
 
-        layers: int = tunable(2, choices=[1, 2, 3], description="blocks")
-        heads: int = tunable(2, choices=[1, 2, 4], description="attention heads")
-        dropout: float = tunable(0.3, low=0.0, high=0.6, description="on every residual branch")
-        expansion: int = tunable(4, choices=[2, 4], description="hidden width of the MLP over D")
-        states_a_window: int = tunable(
+        layers: PositiveInt = tunable(2, choices=[1, 2, 3], description="blocks")
+        heads: PositiveInt = tunable(2, choices=[1, 2, 4], description="attention heads")
+        dropout: Share = tunable(0.3, low=0.0, high=0.6, description="on every residual branch")
+        expansion: PositiveInt = tunable(
+            4, choices=[2, 4], description="hidden width of the MLP over D"
+        )
+        states_a_window: PositiveInt = tunable(
             8, choices=[2, 8, 32], description="states of a window trained on at a step"
         )
 

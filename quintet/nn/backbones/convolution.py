@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from quintet.config import tunable
+from quintet.config import Share, tunable
 from quintet.nn.backbones.base import Backbone
 from quintet.nn.dropout import Dropout
 
@@ -25,7 +25,7 @@ class ConvolutionPooling(Backbone):
         """Settings of the convolutional backbone."""
 
         kernels: list[int] = tunable([2, 5], choices=[[2], [2, 5], [3, 9]], description="widths")
-        dropout: float = tunable(0.3, low=0.0, high=0.6, description="before the dense layers")
+        dropout: Share = tunable(0.3, low=0.0, high=0.6, description="before the dense layers")
 
     def __init__(self, width: int, longest: int, config: Config | None = None) -> None:
         settings = config if config is not None else self.Config()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from quintet.config import tunable
+from quintet.config import Share, tunable
 from quintet.nn.backbones.base import Backbone
 from quintet.nn.dropout import Dropout
 
@@ -17,9 +18,9 @@ class Gru(Backbone):
     class Config(Backbone.Config):
         """Settings of the recurrent backbone."""
 
-        layers: int = tunable(1, choices=[1, 2], description="recurrent layers")
-        expansion: int = tunable(2, choices=[1, 2, 4], description="hidden width over D")
-        dropout: float = tunable(0.3, low=0.0, high=0.6, description="on tokens and states")
+        layers: PositiveInt = tunable(1, choices=[1, 2], description="recurrent layers")
+        expansion: PositiveInt = tunable(2, choices=[1, 2, 4], description="hidden width over D")
+        dropout: Share = tunable(0.3, low=0.0, high=0.6, description="on tokens and states")
 
     def __init__(self, width: int, longest: int, config: Config | None = None) -> None:
         settings = config if config is not None else self.Config()

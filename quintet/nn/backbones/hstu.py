@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from quintet.config import tunable
+from quintet.config import Share, tunable
+from quintet.nn.attention import sharing
 from quintet.nn.backbones.base import Backbone
 from quintet.nn.dropout import Dropout
 
@@ -29,9 +31,9 @@ class Hstu(Backbone):
     class Config(Backbone.Config):
         """Settings of HSTU."""
 
-        layers: int = tunable(2, choices=[1, 2, 4], description="units")
-        heads: int = tunable(2, choices=[1, 2, 4], description="attention heads")
-        dropout: float = tunable(0.3, low=0.0, high=0.6, description="on tokens and branches")
+        layers: PositiveInt = tunable(2, choices=[1, 2, 4], description="units")
+        heads: PositiveInt = tunable(2, choices=[1, 2, 4], description="attention heads")
+        dropout: Share = tunable(0.3, low=0.0, high=0.6, description="on tokens and branches")
 
     def __init__(self, width: int, longest: int, config: Config | None = None) -> None:
         settings = config if config is not None else self.Config()
@@ -64,7 +66,7 @@ def time_buckets(elapsed: Tensor) -> Tensor:
 class _Unit(nn.Module):
     def __init__(self, width: int, longest: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads = sharing(heads, width)
         self.longest = longest
         self.position_L = nn.Parameter(torch.randn(longest) * 0.02)
         self.time_T = nn.Parameter(torch.randn(TIME_BUCKETS) * 0.02)

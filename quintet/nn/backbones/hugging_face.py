@@ -15,7 +15,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from quintet.config import tunable
+from quintet.config import Share, tunable
 from quintet.errors import ConfigError, MissingExtraError
 from quintet.nn.backbones.base import Backbone
 from quintet.nn.dropout import Dropout
@@ -50,11 +50,13 @@ class HuggingFace(Backbone):
 
         family: str = "llama"
         hidden: PositiveInt | None = None
-        layers: int = tunable(2, choices=[1, 2, 4], description="blocks")
-        heads: int = tunable(2, choices=[1, 2, 4], description="attention heads")
-        expansion: int = tunable(4, choices=[2, 4], description="width of the MLP over hidden")
-        dropout: float = tunable(0.3, low=0.0, high=0.6, description="on tokens and in the model")
-        states_a_window: int = tunable(
+        layers: PositiveInt = tunable(2, choices=[1, 2, 4], description="blocks")
+        heads: PositiveInt = tunable(2, choices=[1, 2, 4], description="attention heads")
+        expansion: PositiveInt = tunable(
+            4, choices=[2, 4], description="width of the MLP over hidden"
+        )
+        dropout: Share = tunable(0.3, low=0.0, high=0.6, description="on tokens and in the model")
+        states_a_window: PositiveInt = tunable(
             8, choices=[2, 8, 32], description="states of a window trained on, if it is an encoder"
         )
         settings: dict[str, Any] = Field(default_factory=dict)

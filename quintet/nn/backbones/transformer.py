@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from quintet.config import tunable
+from quintet.config import Share, tunable
 from quintet.nn.attention import AttentionBlock
 from quintet.nn.backbones.base import Backbone
 from quintet.nn.dropout import Dropout
@@ -19,10 +20,12 @@ class CausalTransformer(Backbone):
     class Config(Backbone.Config):
         """Settings of the Transformer."""
 
-        layers: int = tunable(2, choices=[1, 2, 3], description="blocks")
-        heads: int = tunable(2, choices=[1, 2, 4], description="attention heads")
-        dropout: float = tunable(0.3, low=0.0, high=0.6, description="on every residual branch")
-        expansion: int = tunable(4, choices=[2, 4], description="hidden width of the MLP over D")
+        layers: PositiveInt = tunable(2, choices=[1, 2, 3], description="blocks")
+        heads: PositiveInt = tunable(2, choices=[1, 2, 4], description="attention heads")
+        dropout: Share = tunable(0.3, low=0.0, high=0.6, description="on every residual branch")
+        expansion: PositiveInt = tunable(
+            4, choices=[2, 4], description="hidden width of the MLP over D"
+        )
 
     def __init__(self, width: int, longest: int, config: Config | None = None) -> None:
         settings = config if config is not None else self.Config()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from quintet.config import Config as BaseConfig
-from quintet.config import tunable
+from quintet.config import Share, tunable
 from quintet.nn.dropout import Dropout
 from quintet.registry import Registry
 
@@ -31,7 +31,7 @@ class Experts(nn.Module, ABC):
         """Settings of the experts."""
 
         hidden: int = tunable(32, choices=[16, 32, 64], description="width inside an expert")
-        dropout: float = tunable(0.1, low=0.0, high=0.5, description="inside an expert")
+        dropout: Share = tunable(0.1, low=0.0, high=0.5, description="inside an expert")
 
     def __init__(
         self, width: int, readers: Sequence[str], n_scenarios: int, config: Config | None = None

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from quintet.config import tunable
+from quintet.config import Share, tunable
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats, Interactions, Ints
 from quintet.data.outcomes import BehaviourRules, item_histogram, level_index, one_hot
@@ -70,7 +70,7 @@ class Interaction(Task):
         weight: float = tunable(0.5, low=0.01, high=2, log=True, description="λ of its loss")
         rank: int = tunable(24, choices=[8, 16, 24, 48], description="of the state-item product")
         horizon_days: float = tunable(30.0, low=1, high=90, description="within which it counts")
-        dropout: float = tunable(0.3, low=0, high=0.6, description="on state and item")
+        dropout: Share = tunable(0.3, low=0, high=0.6, description="on state and item")
 
     config: Config
     slope_K: Tensor

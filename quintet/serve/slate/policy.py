@@ -9,12 +9,12 @@ of a candidate of its strategy (``lift``), or places are given out by the predic
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat
 
-from quintet.config import Config, tunable
+from quintet.config import Config, Share, tunable
 from quintet.data.interactions import Floats, Interactions, Ints
 from quintet.data.states import Moments
 from quintet.data.strategies import STRATEGIES
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 #: what the policy is called in a slate's account
 STRATEGY = "strategy"
 NO_LIFT = np.zeros(0, np.float32)
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class PolicyConfig(Config):

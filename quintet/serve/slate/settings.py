@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from quintet.config import Config, tunable
+from quintet.config import Config, Share, tunable
 from quintet.serve.slate.draw import DRAWS
-from quintet.serve.slate.policy import PolicyConfig, Share
+from quintet.serve.slate.policy import PolicyConfig
 
 Diversity = Literal["none", "max_sum", "mmr", "dpp"]
 #: the most diverse that costs at most 2% of NDCG@10 (``benchmarks/diversity.py``)
