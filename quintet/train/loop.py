@@ -70,11 +70,8 @@ Validate = Callable[[QuintetModel], float]
 
 
 def learning_rate(config: LoopConfig, step: int, total: int) -> float:
-    """The rate of a step: a linear rise, then a linear fall to a twentieth.
-
-    The rise takes a tenth of the steps at most: a short training would end before it.
-    """
-    warm = min(1.0, (step + 1) / max(min(config.warmup_steps, total // 10), 1))
+    """The rate of a step: a linear rise, then a linear fall to a twentieth."""
+    warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
     return config.learning_rate * warm * (1 - 0.95 * min(step / max(total, 1), 1.0))
 
 

@@ -248,8 +248,14 @@ def _continued(
         orders = prepared_orders(
             replace(tables, events=events), model, device, loop.tie_orders, config.seed
         )
+        # an update of a small shop would be over before a rise as long as a training's
+        steps = config.epochs * len(events) // loop.tokens_per_batch
         settings = loop.model_copy(
-            update={"epochs": config.epochs, "learning_rate": loop.learning_rate * config.rate}
+            update={
+                "epochs": config.epochs,
+                "learning_rate": loop.learning_rate * config.rate,
+                "warmup_steps": min(loop.warmup_steps, steps // 10),
+            }
         )
         Trainer(model, orders, settings, config.seed + 1, on_step=on_step).run()
     return model.eval()
