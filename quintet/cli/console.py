@@ -20,6 +20,8 @@ PIPED_WIDTH = 160
 BARS = "▁▂▃▄▅▆▇█"
 #: columns of ids, which people copy
 COPIED = ("user", "item", "user_id", "item_id")
+#: of a column of a table
+PADDING = 3
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -127,17 +129,22 @@ def grid(title: str, rows: Rows, columns: Iterable[str] | None = None) -> Table:
         show_edge=False,
         header_style="dim",
     )
+    cells = {name: [_shown(row.get(name)) for row in rows] for name in names}
+    widest = {name: max(map(len, own), default=0) for name, own in cells.items()}
+    numeric = [n for n in names if any(isinstance(row.get(n), int | float) for row in rows)]
+    # ids are what people copy, and half a number is none: other columns give way first
+    kept = {names[0], *numeric, *COPIED} & set(names) if names else set()
+    fits = sum(widest[name] + PADDING for name in kept) <= out().width
     for name in names:
-        numeric = any(isinstance(row.get(name), int | float) for row in rows)
         table.add_column(
             plain(name.replace("_", " ")),
-            justify="right" if numeric else "left",
-            # names are what people copy, and half a number is none: other columns give way first
-            no_wrap=numeric or name == names[0] or name in COPIED,
+            justify="right" if name in numeric else "left",
+            no_wrap=name in kept and fits,
+            min_width=widest[name] if name in numeric else None,
             overflow="fold",
         )
-    for row in rows:
-        table.add_row(*(Text(_shown(row.get(name))) for name in names))
+    for row in zip(*cells.values(), strict=True):
+        table.add_row(*map(Text, row))
     return table
 
 

@@ -101,6 +101,8 @@ def evaluate(
     The model is not trained again. The data must be what it was trained on, so that the same events
     are held out again. With --folds there is no bundle: the model is trained once for each fold.
     """
+    from quintet.errors import ConfigError
+
     ks = _lengths(k)
     wanted = 1 if folds else 2
     if len(paths) != wanted:
@@ -108,7 +110,7 @@ def evaluate(
             "with --folds give DATA alone" if folds else "give BUNDLE and DATA", param_hint="paths"
         )
     if out is not None and out.is_file():
-        raise typer.BadParameter(f"{out}: is a file; name a folder", param_hint="--out")
+        raise ConfigError(f"--out {out}: is a file; name a folder")
     dataset = open_data(paths[-1], settings, items=items, users=users, relations=relations)
     command = shlex.join(["quintet", *(context.find_root().obj or [])])
     if folds:

@@ -64,12 +64,13 @@ def tune(
 
     The settings given are tried first; the test events are never looked at.
     """
+    from quintet.errors import ConfigError
     from quintet.files import write_text_atomic
     from quintet.train.tune import as_toml
     from quintet.train.tune import tune as run_tuning
 
     if out.is_dir():
-        raise typer.BadParameter(f"{out}: is a folder; name a TOML file", param_hint="--out")
+        raise ConfigError(f"--out {out}: is a folder; name a TOML file")
     values = setting_values(config, overrides, backbone=backbone, device=device, seed=seed)
     chosen = build_config(values)
     dataset = open_data(data, settings, items=items, users=users, relations=relations)

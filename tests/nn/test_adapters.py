@@ -61,3 +61,23 @@ def test_what_is_too_small_for_the_rank_gets_none() -> None:
         "1.parametrizations.weight.0.up_OR",
     ]
     assert own[1](torch.randn(2, 4, 7)).shape == (2, 4, 5)
+
+
+class Transposed(nn.Module):
+    """A layer of another library, whose matrix is its weight all the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(6, 5))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs @ self.weight
+
+
+def test_matrices_of_other_libraries_get_one_and_embeddings_do_not() -> None:
+    own = nn.ModuleDict(
+        {"layer": Transposed(), "rows": nn.Embedding(9, 5), "norm": nn.LayerNorm(5)}
+    )
+    adapt(own, rank=2)
+    free = {name for name, parameter in own.named_parameters() if parameter.requires_grad}
+    assert free == {f"layer.parametrizations.weight.0.{side}" for side in ("down_RI", "up_OR")}

@@ -316,3 +316,46 @@ def test_encoder_survives_in_the_bundle() -> None:
     one, other = (e.eval()(e.prepare(table)) for e in (encoder, restored))
     assert one.shape == (table.n_rows, WIDTH)
     torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def vectors(*columns: np.ndarray) -> FeatureTable:
+    """Columns of vectors; a row of NaN is missing."""
+    made = {
+        f"v{place}": VectorColumn(np.nan_to_num(rows).astype(np.float32), ~np.isnan(rows).any(1))
+        for place, rows in enumerate(columns)
+    }
+    return FeatureTable(len(columns[0]), vectors=made)
+
+
+def test_a_direction_that_the_catalogue_does_not_use_does_not_blow_up() -> None:
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal(size=(60, 4)), np.zeros((60, 1))], axis=1)
+    modality = fitted("vector", vectors(rows))
+    late = vectors(np.array([[0.0, 0, 0, 0, 0.01], [0, 0, 0, 0, 0]]))
+    one, other = modality.prepare(late)["vector"]
+    assert (one - other).abs().max() < 0.2
+
+
+def test_vectors_are_scaled_by_the_rows_that_have_them() -> None:
+    rng = np.random.default_rng(0)
+    sound, film = rng.normal(5, 3, (80, 2)), rng.normal(-4, 0.5, (80, 2))
+    sound[40:], film[:40] = np.nan, np.nan  # none has both
+    table = vectors(sound, film)
+    prepared = fitted("vector", table).prepare(table)["vector"]
+    for rows, columns in ((slice(40), slice(2)), (slice(40, None), slice(2, 4))):
+        torch.testing.assert_close(
+            prepared[rows, columns].mean(0), torch.zeros(2), atol=1e-4, rtol=0
+        )
+        torch.testing.assert_close(prepared[rows, columns].std(0), torch.ones(2), atol=1e-3, rtol=0)
+    assert (prepared[40:, :2] == 0).all()
+
+
+def test_what_a_modality_was_built_with_is_restored_without_being_told() -> None:
+    table = item_table()
+    encoder = ContentEncoder.fitted(table, WIDTH, settings={"number": {"bins": 5}})
+    assert encoder is not None
+    arrays, meta = encoder.statistics()
+    again = ContentEncoder.restored(arrays, meta, WIDTH, {"number": {"bins": 3}})
+    assert again is not None
+    again.load_state_dict(encoder.state_dict())
+    assert again.modalities["number"].config.bins == 5

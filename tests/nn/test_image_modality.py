@@ -211,3 +211,29 @@ def test_without_the_extra_the_message_says_what_to_install(blocked: str, tmp_pa
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(MissingExtraError.__name__), done.stderr
     assert "pip install 'quintet[image]'" in done.stdout
+
+
+def test_a_picture_that_came_later_travels_with_the_bundle_too(tmp_path, monkeypatch) -> None:
+    """What was read once is kept: where the bundle goes, the file may not be."""
+    rng = np.random.default_rng(0)
+    read: list[str] = []
+
+    def features(path: str) -> np.ndarray:
+        read.append(path)
+        return rng.normal(size=module.FEATURES).astype(np.float32)
+
+    monkeypatch.setattr(module, "features", features)
+    paths = [tmp_path / f"{n}.png" for n in range(5)]
+    for n, path in enumerate(paths):
+        path.write_bytes(bytes([n]))
+    first, late = (
+        FeatureTable(len(p), images={"p": list(map(str, p))}) for p in (paths[:4], paths)
+    )
+    modality = Image(WIDTH)
+    modality.fit(first)
+    prepared = modality.prepare(late)
+    restored = Image(WIDTH)
+    restored.restore(*modality.statistics())
+    assert len(read) == 5
+    torch.testing.assert_close(restored.prepare(late)["vector"], prepared["vector"])
+    assert len(read) == 5

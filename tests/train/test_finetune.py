@@ -183,3 +183,37 @@ def test_few_labels_leave_the_test_and_everyones_history() -> None:
     assert np.array_equal(everyone.item, SPLIT.test_histories().item)
     other = few_labels(SPLIT, 0.2, seed=2).train.lengths > 0
     assert not np.array_equal(labelled, other)
+
+
+def test_only_what_texts_taught_is_taken_over(tmp_path) -> None:
+    """A category's code means another category elsewhere: such columns are fitted anew."""
+    first = domain("f", 5, kind=["A", "B", "C"] * 10)
+    other = domain("o", 6, kind=["C", "B", "A", "Z", "Y"] * 6)
+    made = finetune(pretrain([first], pretraining()), first, leave_one_out(first.events), CONFIG)
+    start = Pretrained.of(made.trained)
+    assert set(start.encoder.modalities) == {"category", "text"}
+    train = CONFIG.train.model_copy(
+        update={
+            "model": CONFIG.train.model.model_copy(
+                update={"modality_settings": {"category": {}}, "modality_dropout": 0.3}
+            )
+        }
+    )
+    config = CONFIG.model_copy(update={"train": train})
+    fitted = finetune(start, other, leave_one_out(other.events), config, "full")
+    encoder = fitted.trained.model.item_encoder
+    assert set(encoder.modalities) == {"category", "text"}
+    assert encoder.withheld == 0.3
+    again = Trained.load(fitted.trained.save(tmp_path / "bundle"))
+    np.testing.assert_array_equal(
+        again.scorer.scores(again.events), fitted.trained.scorer.scores(fitted.trained.events)
+    )
+    bare = domain("n", 7)
+    assert finetune(start, bare, leave_one_out(bare.events), CONFIG, "frozen")
+
+
+def test_the_bundle_knows_the_settings_that_it_was_trained_with(start: Pretrained) -> None:
+    fitted = finetune(start, TARGET, SPLIT, CONFIG, "frozen")
+    loop = fitted.trained.run["config"]["loop"]
+    assert loop["tokens_per_batch"] == 200
+    assert loop["epochs"] == 2

@@ -133,3 +133,16 @@ def test_items_met_for_the_first_time_start_near_others_as_learned() -> None:
     nearest = (again.embedding_ID.detach()[:8] @ centre_CD.T).argmax(1)
     assert nearest.tolist() == kind[:8].tolist()
     torch.testing.assert_close(again.embedding_ID.detach()[8:], known_ID)
+
+
+def test_an_item_without_neighbours_goes_on_standing_in_by_content() -> None:
+    """Its first vector would be nothing, and nothing is nearer to nobody."""
+    rng = np.random.default_rng(0)
+    user, item = np.repeat(np.arange(50), 6), rng.integers(0, 28, 300)
+    once = {"user": np.append(user, [50, 51]), "item": np.append(item, [29, 29])}  # met alone
+    before = Interactions.build(user, item, n_users=52, n_items=30)
+    after = Interactions.build(**once, n_users=52, n_items=30)
+    learned = model_of(bare(before), towers=("identity",), off=("item",))
+    again = recounted(learned, bare(after))
+    assert again.warm_I[:28].tolist() == (before.item_counts()[:28] > 0).tolist()
+    assert not again.warm_I[29]

@@ -12,6 +12,7 @@ import torch
 from quintet.config import build
 from quintet.data.dataset import join
 from quintet.data.encode import Encoded, encode
+from quintet.data.features import FeatureTable
 from quintet.data.frames import Catalogue, EventLog
 from quintet.errors import BundleError, ConfigError, CorruptBundleError, DataError
 from quintet.serve.trained import Trained
@@ -127,3 +128,9 @@ def test_masked_events_are_learned_by_a_backbone_that_looks_both_ways() -> None:
     made = pretrain([domain("a")], config(model=model, objectives={"masked": {}}))
     points = made.run["curves"]["held-out masked"]
     assert points[-1][1] < points[0][1]
+
+
+def test_columns_of_texts_keep_their_order() -> None:
+    """An encoder of sentences reads the first, so that its statistics must be of the same."""
+    table = FeatureTable(1, texts={"title": ["lamp"], "description": ["a long story"]})
+    assert list(stacked_texts([table, table]).texts) == ["title", "description"]

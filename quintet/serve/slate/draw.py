@@ -32,9 +32,8 @@ MOST_SEQUENCES = 2_000
 DRAWS = 200
 #: points of the trapezoidal rule for each unit of log time
 POINTS_A_UNIT = 10
-#: log rates further below the greatest are as good as this: e^-200 never rings in time, unless
-#: nothing else is left to; and the log of what e^-x is 0 of, short of what overflows
-FARTHEST, MOST_LOG = 200.0, 10.0
+#: log rates that lie so far apart decide who comes first; and the log of what e^-x is 0 of
+DECIDED, MOST_LOG = 50.0, 10.0
 
 DETERMINISTIC = (
     "deterministic slate: what was not shown had no chance to be, so it has no support for "
@@ -141,14 +140,28 @@ def inclusion_integral(utility_C: Values, k: int, temperature: float) -> Values:
 
     The count is Poisson-binomial: polynomials of the items before and after i are multiplied, which
     adds positive numbers only. In ``log t`` the integrand falls off twice exponentially to the
-    right and exponentially to the left, where the trapezoidal rule converges geometrically.
+    right and exponentially to the left, where the trapezoidal rule converges geometrically. Who
+    stands far above the (k + 1)-th is in, who stands far below the k-th is out, and neither is
+    integrated.
     """
     n = len(utility_C)
     if k >= n:
         return np.ones(n)
-    log_rate_C = np.maximum((utility_C - utility_C.max()) / temperature, -FARTHEST)
-    # the (k + 1)-th: more than k have rung after it
-    slow = np.sort(log_rate_C)[::-1][min(k, n - 1)]
+    log_rate_C: Values = utility_C / temperature
+    last, next_one = np.sort(log_rate_C)[::-1][k - 1 : k + 1]
+    within = log_rate_C - next_one >= DECIDED
+    open_C = ~within & (log_rate_C - last > -DECIDED)
+    inclusion_C: Values = within.astype(np.float64)
+    inclusion_C[open_C] = _integrated(log_rate_C[open_C], k - int(within.sum()))
+    return inclusion_C
+
+
+def _integrated(log_rate_C: Values, k: int) -> Values:
+    n = len(log_rate_C)
+    if k >= n or not k:
+        return np.full(n, float(k > 0))
+    log_rate_C = log_rate_C - log_rate_C.max()
+    slow = np.sort(log_rate_C)[::-1][k]  # more than k have rung after it
     low, high = -np.logaddexp.reduce(log_rate_C) - 25.0, -slow + 5.0
     x_Q, step = np.linspace(low, high, int((high - low) * POINTS_A_UNIT) + 2, retstep=True)
     rung_QC = np.exp(np.minimum(x_Q[:, None] + log_rate_C, MOST_LOG))  # w t
@@ -156,8 +169,8 @@ def inclusion_integral(utility_C: Values, k: int, temperature: float) -> Values:
     before_CQk = _counts(silent_QC, k)
     after_CQk = _counts(silent_QC[:, ::-1], k)[::-1].cumsum(2)
     fewer_CQ = (before_CQk * after_CQk[:, :, ::-1]).sum(2)
-    inclusion_C = (rung_QC.T * silent_QC.T * fewer_CQ).sum(1) * step
-    return np.asarray(np.clip(inclusion_C, 0.0, 1.0))
+    integral_C = (rung_QC.T * silent_QC.T * fewer_CQ).sum(1) * step
+    return np.asarray(np.clip(integral_C, 0.0, 1.0))
 
 
 def _counts(silent_QC: Values, k: int) -> Values:
