@@ -121,7 +121,8 @@ def clean(dataset: Dataset, config: CleanConfig | None = None) -> tuple[Dataset,
         rejects=rejects.concat([frame.rejects for frame in frames.values()]),
     )
     if not len(cleaned.log):
-        raise EmptyDataError(f"{dataset.name}: no event is left; refused: {report.counts()}")
+        refused = "; ".join(f"{table}: {why}" for table, why in report.described().items())
+        raise EmptyDataError(f"{dataset.name}: no event is left; left out of {refused}")
     return cleaned, report
 
 

@@ -192,7 +192,7 @@ def resolve(
             found[column.name] = source
         elif column.required:
             raise ColumnError(
-                f"{where}: no column for {column.name}; {_list(present)}; "
+                f"{where}: no column for {column.name}; {_list(present)}{_headless(present)}; "
                 f"name it with columns={{{column.name!r}: ...}}, or in a TOML file: "
                 f'logs = [{{path = "...", columns = {{{column.name} = "..."}}}}]'
             )
@@ -241,6 +241,13 @@ def _find(column: Column, free: Sequence[str], where: str) -> str:
             f"choose one with columns={{{column.name!r}: {hits[0]!r}}}"
         )
     return hits[0] if hits else ""
+
+
+def _headless(present: Sequence[str]) -> str:
+    """A word where a column is called by a number, as it is where a file begins with data."""
+    numbers = [name for name in present if name.strip().lstrip("-").replace(".", "", 1).isdigit()]
+    told = " (the first line looks like data: does the file lack a line of names?)"
+    return told if numbers else ""
 
 
 def _list(present: Sequence[str]) -> str:

@@ -161,7 +161,7 @@ def _cut(times: Ints, wanted: float) -> int:
     if len(moments) < 2:
         raise EmptyDataError(
             f"cannot cut by time: {len(times)} events at {len(moments)} distinct time(s); "
-            "use leave_one_out, or give the log its timestamps"
+            "hold out the last event of each user (leave-one-out), or give the log its timestamps"
         )
     later = np.cumsum(counts[::-1])[::-1][1:]  # events from moments[1:] on
     return int(moments[1:][np.argmin(np.abs(later - wanted))])

@@ -170,12 +170,13 @@ class Rivals:
     @classmethod
     def joined(cls, parts: Sequence[Rivals]) -> Rivals:
         """The targets of several batches that have the same number of rivals."""
+        met = [part.met_BC for part in parts if part.met_BC is not None]
         return cls(
             torch.cat([part.evidence_BCK for part in parts]),
             torch.cat([part.bucket_BC for part in parts]),
             torch.cat([part.context_BF for part in parts]),
             torch.cat([part.correction_BC for part in parts]),
-            torch.cat(met) if (met := [p.met_BC for p in parts if p.met_BC is not None]) else None,
+            torch.cat(met) if met else None,
         )
 
 

@@ -87,6 +87,8 @@ class Related:
             ConfigError: there is no such behaviour, or ``hours`` is not positive.
             UnknownIdError: the item is not in the catalogue.
         """
+        if k < 1:
+            raise ConfigError(f"k must be at least 1, not {k}")
         row = int(self.recommender.item_rows([item])[0])
         found = self.baskets(behaviour, hours).together(row)
         ids = self.recommender.trained.items.ids(found.item[:k])

@@ -360,7 +360,7 @@ def test_whitespace_and_nan_ids_are_missing(tmp_path):
 
 def test_a_log_of_nothing_but_faults_is_empty_after_cleaning():
     log = EventLog.read({"user_id": [1, 2], "item_id": [1, 2], "timestamp": [-1, -2]})
-    with pytest.raises(EmptyDataError, match=r"no event is left; refused: .*'time too early': 2"):
+    with pytest.raises(EmptyDataError, match=r"no event is left; left out of .*: 2 time too early"):
         clean(join(log))
 
 
@@ -389,3 +389,9 @@ def test_a_header_whose_quotes_do_not_close_is_told(tmp_path, header):
         DataError, match=r"log\.csv: the header cannot be read .* rename the columns"
     ):
         EventLog.read(path)
+
+
+def test_a_file_that_begins_with_data_is_told_so(tmp_path):
+    (tmp_path / "log.csv").write_text("u0,b0,1700000000\nu1,b1,1700000001\n")
+    with pytest.raises(ColumnError, match="does the file lack a line of names"):
+        EventLog.read(tmp_path / "log.csv")
