@@ -87,7 +87,7 @@ def standard(known_NK: NDArray[np.floating]) -> tuple[Floats, Floats]:
     told = n_K > 1
     if told.any():
         mean_K[told] = np.nanmean(known_NK[:, told], axis=0)
-        scale_K[told] = np.nanstd(known_NK[:, told], axis=0, ddof=1)
+        scale_K[told] = np.nanstd(known_NK[:, told], axis=0)
         varied_M = scale_K[told & (scale_K > 0)]
         usual = float(np.median(varied_M)) if len(varied_M) else 1.0
         scale_K[told] = np.maximum(scale_K[told], LEAST_SHARE * usual)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quintet.data.sources.base import open_dataset
-from quintet.errors import ConfigError, DataError, EmptyDataError
+from quintet.errors import ConfigError, DataError, EmptyDataError, StoreError
 from quintet.store import ItemUpsert, Owner, open_store
 from tests.store.conftest import event, exposure
 
@@ -81,6 +81,9 @@ def test_whole_numbers_stay_whole_numbers(tmp_path: Path) -> None:
 
 def test_what_cannot_be_a_log(tmp_path: Path) -> None:
     spec = [f"url={tmp_path / 'j'}"]
+    with pytest.raises(StoreError, match="no journal there"):
+        open_dataset("journal", spec)
+    open_store(tmp_path / "j").close()
     with pytest.raises(EmptyDataError, match="holds no events"):
         open_dataset("journal", spec)
     with open_store(tmp_path / "j") as journal:
