@@ -55,7 +55,10 @@ class Recalled:
 
 
 class Met(NamedTuple):
-    """N pairs of a history and an item that it holds, and what is added to their scores."""
+    """N pairs of a history and an item that it holds, in order, and what is added to their scores.
+
+    None where nobody returns to any, and without new items, which are weighed otherwise.
+    """
 
     row_N: Ints
     item_N: Ints
@@ -166,6 +169,7 @@ class FusedScores:
         histories: Interactions,
         sides: Sides | None = None,
         recalled: Recalled | None = None,
+        met: Met | None = None,
         out_BI: Tensor | None = None,
     ) -> Floats:
         """[B, I] fused scores, nothing masked.
@@ -174,6 +178,7 @@ class FusedScores:
             histories: a batch.
             sides: of :meth:`sides` for it, where the caller has them.
             recalled: of :meth:`recall` for it, likewise.
+            met: of :meth:`met` for it, likewise.
             out_BI: where the scores are written, for a caller that keeps memory for them.
         """
         sides = self.sides(histories) if sides is None else sides
@@ -182,7 +187,7 @@ class FusedScores:
         if len(self.new_N):
             score_BI.index_copy_(1, self.new_N, sides.plain_BX @ self.new_item_NX.T)
         scores: Floats = score_BI.cpu().numpy()
-        met = self.met(histories, sides)
+        met = self.met(histories, sides) if met is None else met
         scores[met.row_N, met.item_N] += met.added_N
         weight_BK = sides.weight_BK.cpu().numpy()
         weight_RS = self.bucket_weights(recalled.names, weight_BK)
@@ -193,12 +198,12 @@ class FusedScores:
 
     @torch.no_grad()
     def met(self, histories: Interactions, sides: Sides) -> Met:
-        """What items of the histories score beside what any item does; none where none return."""
+        """What items of the histories score beside what any item does."""
         if self.again_X is None:
             none = np.zeros(0, np.int64)
             return Met(none, none, np.zeros(0, np.float32))
         row_N, item_N = np.divmod(met_pairs(histories), histories.n_items)
-        known = ~self.new_I.cpu().numpy()[item_N]  # new items are weighed otherwise
+        known = ~self.new_I.cpu().numpy()[item_N]
         row_N, item_N = row_N[known], item_N[known]
         own_NX = self.item_IX[torch.from_numpy(item_N)]
         state_NX = (sides.gated_BX * self.again_X)[torch.from_numpy(row_N)]

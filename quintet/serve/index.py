@@ -18,7 +18,7 @@ import numpy as np
 
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.errors import ConfigError, MissingExtraError
-from quintet.serve.fused import FusedScores, Recalled, Sides
+from quintet.serve.fused import FusedScores, Met, Recalled, Sides
 from quintet.serve.scorer import Scorer
 from quintet.serve.top import Ranked, best_of, top_k
 
@@ -142,6 +142,7 @@ class Retriever:
         *,
         sides: Sides | None = None,
         recalled: Recalled | None = None,
+        met: Met | None = None,
         mask_history: bool = True,
         allowed_I: Mask | None = None,
     ) -> Ranked:
@@ -152,6 +153,7 @@ class Retriever:
             k: how many items.
             sides: of the histories, where the caller has them.
             recalled: of the memories, likewise.
+            met: of the histories, likewise.
             mask_history: whether items of the history are left out.
             allowed_I: [I] items that may be recommended; all when absent. Few must be left out:
                 what is not allowed takes the places of others among the candidates.
@@ -160,7 +162,7 @@ class Retriever:
         sides = fused.sides(histories) if sides is None else sides
         recalled = fused.recall(histories) if recalled is None else recalled
         cells = recalled.entries.cells(histories.n_users)
-        met = fused.met(histories, sides)
+        met = fused.met(histories, sides) if met is None else met
         met_cells = met.row_N * n_items + met.item_N
         query_BX = fused.history_side(sides)
         longest = int(histories.lengths.max(initial=0)) if mask_history else 0

@@ -22,7 +22,7 @@ import torch
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.nn.fusion import N_BUCKETS
 from quintet.serve.explain import spoken_for
-from quintet.serve.fused import Recalled, Sides, met_pairs
+from quintet.serve.fused import Met, Recalled, Sides
 from quintet.serve.index import Retriever
 from quintet.serve.top import Ranked, top_k
 from quintet.serve.trained import Trained
@@ -34,6 +34,8 @@ LEAST_ALLOWED = 0.95
 #: in a person's state: [Y] the numbers of :class:`States` one behind the other, and [M, E] what
 #: each event weighs in the memories that are walks
 STATE, STEPS = "state", "steps"
+#: items of the history and what is added to their scores
+MET = "met"
 
 
 class Wish(NamedTuple):
@@ -86,14 +88,14 @@ class Candidates:
         scores_BC: fused scores; -inf where there is no item.
         states: of the people.
         recalled: of the memories.
-        histories: of the people.
+        met: of the histories.
     """
 
     items_BC: Ints
     scores_BC: Floats
     states: States
     recalled: Recalled
-    histories: Interactions
+    met: Met
 
 
 class Ranker:
@@ -142,21 +144,23 @@ class Ranker:
         for one in people:
             one.state[LISTED] = True
         recalled = self.scorer.fused.recall(histories, weight_ME)
+        met = self._met(people)
         if self.retriever is not None and self._plain(histories, wishes):
             ranked = self.retriever.rank(
                 histories,
                 max(wish.depth for wish in wishes),
                 sides=states.sides(),
                 recalled=recalled,
+                met=met,
                 mask_history=wishes[0].exclude_seen,
                 allowed_I=wishes[0].allowed_I,
             )
         else:
-            ranked = self._rank_all(histories, wishes, states, recalled)
+            ranked = self._rank_all(histories, wishes, states, recalled, met)
         depth_B1 = np.array([wish.depth for wish in wishes])[:, None]
         beyond_BC = np.arange(ranked.items_BK.shape[1]) >= depth_B1
         ranked.items_BK[beyond_BC], ranked.scores_BK[beyond_BC] = -1, -np.inf
-        return Candidates(ranked.items_BK, ranked.scores_BK, states, recalled, histories)
+        return Candidates(ranked.items_BK, ranked.scores_BK, states, recalled, met)
 
     def _plain(self, histories: Interactions, wishes: Sequence[Wish]) -> bool:
         """Whether a retriever can answer: all have a history, and wish for nothing of their own."""
@@ -178,12 +182,13 @@ class Ranker:
         wishes: Sequence[Wish],
         states: States,
         recalled: Recalled,
+        met: Met,
     ) -> Ranked:
         """The best of all items, every one of them scored."""
         if len(self._room_BI) < histories.n_users:  # memory that is new each time costs more
             self._room_BI = torch.empty(histories.n_users, len(self.bucket_I))
         room_BI = self._room_BI[: histories.n_users]
-        score_BI = self.scorer.fused(histories, states.sides(), recalled, room_BI)
+        score_BI = self.scorer.fused(histories, states.sides(), recalled, met, room_BI)
         empty = np.flatnonzero(histories.lengths == 0)
         if len(empty):
             score_BI[empty] = self.scorer.fallback_scores(histories.users(empty))
@@ -205,6 +210,13 @@ class Ranker:
         score_BI[histories.group()[hidden_E], histories.item[hidden_E]] = -np.inf
 
     # ------------------------------------------------------------------ states
+
+    def _met(self, people: Sequence[Person]) -> Met:
+        """What is kept of everybody's own items, one person after the other."""
+        own = [one.state[MET] for one in people]
+        row_N = np.repeat(np.arange(len(own)), [len(item) for item, _ in own])
+        item_N, added_N = (np.concatenate(parts) for parts in zip(*own, strict=True))
+        return Met(row_N, item_N, added_N)
 
     def states(self, people: Sequence[Person]) -> States:
         """The states of several people, computed for those whose history has changed."""
@@ -255,9 +267,13 @@ class Ranker:
         parts = (*(tensor.numpy() for tensor in tensors), weight_BKS, mean_BK, query_BX)
         state_BY = np.concatenate([part.reshape(len(people), -1) for part in parts], axis=1)
         step_ME = self.scorer.fused.walks.weights(histories)
+        met = self.scorer.fused.met(histories, sides)
+        starts = np.searchsorted(met.row_N, np.arange(len(people) + 1))
         for row, one in enumerate(people):
             own = slice(histories.offsets[row], histories.offsets[row + 1])
+            kept = slice(starts[row], starts[row + 1])
             one.state.update({STATE: state_BY[row].copy(), STEPS: step_ME[:, own].copy()})
+            one.state[MET] = met.item_N[kept], met.added_N[kept]
 
     # ------------------------------------------------------------------ reasons
 
@@ -281,16 +297,19 @@ class Ranker:
         mean_BK[:, places] = (mean_BMS * states.weight_BKS[:, places]).sum(2)
         weight_BPK = states.weight_BKS.transpose(0, 2, 1)[row_B1, self.bucket_I[items_BP]]
         own_BPK = value_BPK * weight_BPK
-        if self.scorer.fused.again_X is not None:
-            met_BP = self._met(found.histories, items_BP)
+        if len(found.met.row_N):
+            met_BP = self._are_met(found.met, items_BP)
             own_BPK[met_BP] = self.scorer.fused.as_met(own_BPK[met_BP])
         return spoken_for(own_BPK - mean_BK[:, None], own_BPK)
 
-    def _met(self, histories: Interactions, items_BP: Ints) -> Mask:
-        """[B, P] items with counts that the history holds."""
-        key_BP = np.arange(len(items_BP))[:, None] * histories.n_items + items_BP
-        known_BP = ~self.scorer.fused.new_I.numpy()[items_BP] & (items_BP >= 0)
-        return np.isin(key_BP, met_pairs(histories)) & known_BP
+    def _are_met(self, met: Met, items_BP: Ints) -> Mask:
+        """[B, P] items that stand among the pairs."""
+        n_items = len(self.bucket_I)
+        key_BP = np.arange(len(items_BP))[:, None] * n_items + items_BP
+        key_N = met.row_N * n_items + met.item_N  # in order
+        place_BP = np.searchsorted(key_N, key_BP).clip(max=len(key_N) - 1)
+        met_BP: Mask = (key_N[place_BP] == key_BP) & (items_BP >= 0)
+        return met_BP
 
     def _recalled_at(self, found: Recalled, items_BP: Ints) -> tuple[list[int], Floats, Floats]:
         """What M memories recall: their places, [B, P, M] at some items, and mean by bucket."""
