@@ -105,8 +105,8 @@ def contributions(trained: Trained, history: Interactions) -> tuple[Floats, Floa
 
 
 def spoken_for(part: Floats, own: Floats) -> Floats:
-    """What may be told of parts above the mean: one that is only less of a loss is no reason."""
-    return np.where(own > 0, part, np.minimum(part, 0))
+    """What may be told of parts above the mean, in place: less of a loss is no reason."""
+    return np.minimum(part, 0, out=part, where=own <= 0)
 
 
 def _behind(trained: Trained, history: Interactions, item: int, name: str) -> list[Any]:

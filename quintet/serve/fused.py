@@ -118,10 +118,11 @@ class FusedScores:
             n_new,
         )
         self.new_N = torch.nonzero(new_I)[:, 0]
-        again_K = fusion.again
+        again_K = None if fusion.again is None else fusion.again.detach()
         #: [X] what is added to the gated side for items of the history, in shares of it; None where
         #: nobody returns to any
-        self.again_X = None if again_K is None else self._by_coordinate(again_K.detach())
+        self.again_X = None if again_K is None else self._by_coordinate(again_K)
+        self.again_K = np.zeros(0, np.float32) if again_K is None else again_K.cpu().numpy()
         self.again_bias = 0.0 if again_K is None else float(fusion.again_bias)
         self.bucket_I = bucket_I.cpu().numpy().astype(np.int8)
         #: [K, S] weights by bucket: what the gates scale, and what they do not touch
@@ -217,10 +218,9 @@ class FusedScores:
         """
         if self.again_X is None:
             return part_NK
-        assert self.fusion.again is not None
-        made = part_NK * (1 + self.fusion.again.detach().cpu().numpy())
+        made: Floats = part_NK * (1 + self.again_K)
         made[:, self.place.get("repeat", 0)] += self.again_bias
-        return np.asarray(made, np.float32)
+        return made
 
     def bucket_weights(self, names: Sequence[str], weight_BK: Floats) -> Floats:
         """[M * B, S] the weights of M kinds of evidence for the items of each bucket, given gates.
