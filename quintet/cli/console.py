@@ -20,7 +20,7 @@ PIPED_WIDTH = 160
 BARS = "▁▂▃▄▅▆▇█"
 #: columns of ids, which people copy
 COPIED = ("user", "item", "user_id", "item_id")
-#: of a column of a table
+#: cells that the space around a column takes
 PADDING = 3
 
 Rows = Sequence[Mapping[str, Any]]
