@@ -41,11 +41,15 @@ def top_k(score_BI: Floats, k: int, tie_I: Ints) -> Ranked:
     What is ``-inf`` or not a number is never among them.
     """
     n_rows, n_items = score_BI.shape
+    width = n_items // GROUP if n_items // GROUP >= LEAST_GROUPS * k else 0
+    highest = _highest if can_compile() else _highest_by_arrays
+    highest_BG = highest(score_BI, width)
+    place = highest_BG.shape[1] - min(k, n_items)
     # everything at or above the k-th score competes, so that a tie at the edge is broken fairly
-    floor_B = np.maximum(_floor(score_BI, min(k, n_items)), LEAST)
+    floor_B = np.maximum(np.partition(highest_BG, place, axis=1)[:, place], LEAST)
     if can_compile():
         best = Ranked.empty(n_rows, k)
-        _select(score_BI, floor_B, tie_I, best.items_BK, best.scores_BK)
+        _select(score_BI, width, highest_BG, floor_B, tie_I, best.items_BK, best.scores_BK)
         return best
     flat = np.flatnonzero(score_BI >= floor_B[:, None])
     row, column = np.divmod(flat, n_items)
@@ -72,48 +76,72 @@ def best_of(row: Ints, column: Ints, value: Floats, n_rows: int, k: int, tie_I: 
     return best
 
 
-def _floor(score_BI: Floats, k: int) -> Floats:
-    """[B] a number that at least ``k`` scores of each row reach, and few more than that.
+def _highest_by_arrays(score_BI: Floats, width: int) -> Floats:
+    """[B, G] the maxima of ``width`` disjoint groups, and what is left over as it is.
 
-    The k-th largest of the maxima of disjoint groups: far fewer numbers to order than there are
-    items, and as a group holds few, hardly lower than the k-th largest of all.
+    The k-th largest of them is a number that at least k scores of the row reach, and few more than
+    that: far fewer numbers to order than there are items, and as a group holds few, hardly lower
+    than the k-th largest of all.
     """
-    n_rows, n_items = score_BI.shape
-    width = n_items // GROUP
-    highest = score_BI
-    if width >= LEAST_GROUPS * k:
-        grouped = score_BI[:, : width * GROUP].reshape(n_rows, GROUP, width).max(1)
-        highest = np.concatenate([grouped, score_BI[:, width * GROUP :]], axis=1)
-    place = highest.shape[1] - k
-    floor_B: Floats = np.partition(highest, place, axis=1)[:, place]
-    return floor_B
+    grouped_BNW = score_BI[:, : width * GROUP].reshape(len(score_BI), GROUP, width)
+    left_over = score_BI[:, width * GROUP :]
+    highest_BG: Floats = np.concatenate([np.fmax.reduce(grouped_BNW, axis=1), left_over], axis=1)
+    highest_BG[np.isnan(highest_BG)] = -np.inf
+    return highest_BG
 
 
 # ---------------------------------------------------------------------- compiled
 
 
 @Compiled
-def _select(score_BI, floor_B, tie_I, items_BK, scores_BK):  # type: ignore[no-untyped-def]
-    """Put every item that reaches its row's floor where it belongs among the best so far."""
+def _highest(score_BI, width):  # type: ignore[no-untyped-def]
+    n_rows, n_left = len(score_BI), score_BI.shape[1] - width * GROUP
+    highest_BG = np.full((n_rows, width + n_left), -np.inf, score_BI.dtype)
+    for row in range(n_rows):
+        score_I, highest_G = score_BI[row], highest_BG[row]
+        for number in range(GROUP if width else 0):
+            score_W = score_I[number * width : (number + 1) * width]  # a slice is vectorised
+            for group in range(width):
+                highest_G[group] = max(highest_G[group], score_W[group])
+        for left in range(n_left):
+            highest_G[width + left] = max(highest_G[width + left], score_I[width * GROUP + left])
+    return highest_BG
+
+
+@Compiled
+def _select(  # type: ignore[no-untyped-def]
+    score_BI, width, highest_BG, floor_B, tie_I, items_BK, scores_BK
+):
+    """Gather what reaches its row's floor, out of groups whose greatest does, and order it."""
+    grouped, step = width * GROUP, max(width, 1)
+    found_N = np.empty(score_BI.shape[1], np.int64)
     for row in range(len(score_BI)):
-        score_I, floor = score_BI[row], floor_B[row]
-        item_K, score_K = items_BK[row], scores_BK[row]
+        score_I, highest_G, floor = score_BI[row], highest_BG[row], floor_B[row]
         size = 0
-        for item in range(len(score_I)):
-            score = score_I[item]
-            if not score >= floor:
+        for group in range(len(highest_G)):
+            if highest_G[group] < floor:
                 continue
-            place = size
-            while place > 0 and (
-                score_K[place - 1] < score
-                or (score_K[place - 1] == score and tie_I[item_K[place - 1]] > tie_I[item])
-            ):
-                place -= 1
-            size = min(size + 1, len(item_K))
-            for behind in range(size - 1, place, -1):
-                item_K[behind], score_K[behind] = item_K[behind - 1], score_K[behind - 1]
-            if place < size:
-                item_K[place], score_K[place] = item, score
+            first = group if group < width else grouped + group - width
+            for item in range(first, max(grouped, first + 1), step):
+                if score_I[item] >= floor:
+                    found_N[size] = item
+                    size += 1
+        for gap in (132, 57, 23, 10, 4, 1):  # Ciura's, of Shell's way to order
+            for end in range(gap, size):
+                item, place = found_N[end], end
+                score = score_I[item]
+                while place >= gap:
+                    other = found_N[place - gap]
+                    if score_I[other] > score or (
+                        score_I[other] == score and tie_I[other] < tie_I[item]
+                    ):
+                        break
+                    found_N[place] = other
+                    place -= gap
+                found_N[place] = item
+        for place in range(min(size, items_BK.shape[1])):
+            items_BK[row, place] = found_N[place]
+            scores_BK[row, place] = score_I[found_N[place]]
 
 
 @Compiled

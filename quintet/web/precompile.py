@@ -15,11 +15,12 @@ from quintet.memory.matrices import narrowed, summed
 from quintet.memory.steps import followed
 from quintet.nn.fusion import N_BUCKETS
 from quintet.serve.evidence import compressed_entries
+from quintet.serve.slate.draw import plackett_luce
 from quintet.serve.top import top_k
 
 
 def compile_loops() -> None:
-    """Recall, add up, choose and account for a list of one."""
+    """Recall, add up, choose, account for and draw a list of one."""
     item = np.arange(2)
     bucket_I = np.zeros(2, np.int8)
     score_BI = np.zeros((1, 2), np.float32)
@@ -31,6 +32,7 @@ def compile_loops() -> None:
     recalled.add_to(score_BI, np.ones((1, N_BUCKETS), np.float32), bucket_I)
     best = top_k(score_BI, 1, item)
     recalled.at(best.items_BK, bucket_I, N_BUCKETS)
+    plackett_luce(np.zeros((1, 2)), 1, np.ones(1), np.random.default_rng(0))
 
 
 if can_compile():

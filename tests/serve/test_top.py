@@ -41,6 +41,8 @@ def test_top_k_of_wide_rows_with_many_ties(compiled_or_not, width, k) -> None:
     scores[:, ::7] = -np.inf
     scores[3] = -np.inf
     scores[3, 5] = 1.0
+    scores[2:, ::11] = np.nan
+    scores[4, -4:] = np.nan
     tie = rng.permutation(width)
     got, expected = top_k(scores, k, tie), slow_top_k(scores, k, tie)
     np.testing.assert_array_equal(got.items_BK, expected[..., 0])

@@ -13,6 +13,7 @@ Shapes: C candidates, K places, Q points of a quadrature.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -20,6 +21,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from quintet.compiled import Compiled, can_compile
 from quintet.data.interactions import Ints
 from quintet.errors import ConfigError
 
@@ -119,7 +121,15 @@ def plackett_luce(
     where a row holds fewer than K others, positions are -1 and propensities 0.
     """
     scaled_BC = utility_BC / temperature_B[:, None]
-    order_BC = np.argsort(-(scaled_BC + rng.gumbel(size=scaled_BC.shape)), axis=1)
+    noisy_BC = scaled_BC + rng.gumbel(size=scaled_BC.shape)
+    drawn = _drawn if can_compile() else _drawn_by_arrays
+    place_BK, log_BK = drawn(scaled_BC, noisy_BC, min(k, scaled_BC.shape[1]))
+    return place_BK, np.exp(log_BK)
+
+
+def _drawn_by_arrays(scaled_BC: Values, noisy_BC: Values, k: int) -> tuple[Ints, Values]:
+    """[B, K] the greatest by noise, and the logs of their propensities."""
+    order_BC = np.argsort(-noisy_BC, axis=1)
     drawn_BC = np.take_along_axis(scaled_BC, order_BC, axis=1)
     # the weight of all that is still free at each place: that of the place and those behind it
     free_BC = np.logaddexp.accumulate(drawn_BC[:, ::-1], axis=1)[:, ::-1]
@@ -127,7 +137,7 @@ def plackett_luce(
     log_BK = np.subtract(
         drawn_BC[:, :k], free_BC[:, :k], out=np.full(there_BK.shape, -np.inf), where=there_BK
     )
-    return np.where(there_BK, order_BC[:, :k], -1).astype(np.int64), np.exp(log_BK)
+    return np.where(there_BK, order_BC[:, :k], -1).astype(np.int64), log_BK
 
 
 def inclusion_integral(utility_C: Values, k: int, temperature: float) -> Values:
@@ -232,3 +242,41 @@ def enumerated(start: Callable[[], Process], n: int) -> Marginal:
             follow = np.flatnonzero(probability_C).tolist()
             open_prefixes += [((*prefix, c), weight * float(probability_C[c])) for c in follow]
     return Marginal(inclusion_C, "enumeration", np.zeros(n))
+
+
+# ---------------------------------------------------------------------- compiled
+
+
+@Compiled
+def _drawn(scaled_BC, noisy_BC, k):  # type: ignore[no-untyped-def]
+    """As :func:`_drawn_by_arrays`, whose full order of all candidates is not needed."""
+    n_rows, n = scaled_BC.shape
+    place_BK = np.full((n_rows, k), -1, np.int64)
+    log_BK = np.full((n_rows, k), -np.inf)
+    for row in range(n_rows):
+        scaled_C, noisy_C = scaled_BC[row], noisy_BC[row]
+        free_C = scaled_C > -np.inf
+        size = 0
+        for place in range(k):
+            best, greatest = -1, -np.inf
+            for other in range(n):
+                if free_C[other] and noisy_C[other] > greatest:
+                    best, greatest = other, noisy_C[other]
+            if best < 0:
+                break
+            place_BK[row, place], free_C[best] = best, False
+            size += 1
+        greatest, rest = -np.inf, 0.0
+        for other in range(n):
+            if free_C[other]:
+                greatest = max(greatest, scaled_C[other])
+        for other in range(n):
+            if free_C[other]:
+                rest += math.exp(scaled_C[other] - greatest)
+        rest = greatest + math.log(rest) if rest > 0 else -np.inf
+        for place in range(size - 1, -1, -1):  # those behind are free at every place before
+            own = scaled_C[place_BK[row, place]]
+            high, low = max(own, rest), min(own, rest)
+            rest = high + math.log1p(math.exp(low - high))
+            log_BK[row, place] = own - rest
+    return place_BK, log_BK

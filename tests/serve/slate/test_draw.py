@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quintet.errors import ConfigError
+from quintet.serve.slate import draw
 from quintet.serve.slate.draw import (
     enumerated,
     estimated,
@@ -117,7 +118,7 @@ def test_picks_follow_the_probabilities() -> None:
     assert share == pytest.approx(chance, abs=0.015)
 
 
-def test_draws_of_several_lists_have_the_propensities_of_single_ones() -> None:
+def test_draws_of_several_lists_have_the_propensities_of_single_ones(compiled_or_not) -> None:
     rng = np.random.default_rng(0)
     utility = rng.random((6, 9))
     utility[2, 5:] = -np.inf
@@ -132,7 +133,19 @@ def test_draws_of_several_lists_have_the_propensities_of_single_ones() -> None:
         np.testing.assert_allclose(chance[row, : len(shown)], expected, rtol=1e-9)
 
 
-def test_draws_of_several_lists_are_as_frequent_as_they_say() -> None:
+def test_compiled_draws_are_those_by_arrays() -> None:
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(2)
+    utility = rng.random((8, 30)) * 50
+    utility[3, 4:], utility[4, :] = -np.inf, -np.inf
+    noise = rng.gumbel(size=utility.shape)
+    expected = draw._drawn_by_arrays(utility, utility + noise, 6)
+    got = draw._drawn(utility, utility + noise, 6)
+    np.testing.assert_array_equal(got[0], expected[0])
+    np.testing.assert_allclose(got[1], expected[1], rtol=1e-9, atol=1e-12)
+
+
+def test_draws_of_several_lists_are_as_frequent_as_they_say(compiled_or_not) -> None:
     draws, utility = 20_000, np.tile(UTILITY, (20_000, 1))
     order, chance = plackett_luce(utility, 1, np.full(draws, 0.7), np.random.default_rng(1))
     share = np.bincount(order[:, 0], minlength=5) / draws
