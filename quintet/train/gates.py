@@ -19,6 +19,7 @@ from quintet.nn.fusion import (
     rivals_each,
 )
 from quintet.serve.evidence import EvidenceBuilder
+from quintet.train.returns import settle_returns
 
 #: the gates start here, and are held near it: what is known to carry a list, and what refines it
 PRIOR_WEIGHTS = {
@@ -91,6 +92,7 @@ def fitted_fusion(
     fusion = Fusion(prior_K, config, new_K, towers_K).to(evidence.device)
     if len(rows):
         fit_fusion(fusion, _rivals(evidence, fusion, events, rows, mask_history))
+        settle_returns(evidence, fusion, events, rows)
         fit_new_weights(evidence, fusion, events, rows, mask_history, NEW_TARGETS)
         fusion.new_bias.fill_(new_items_level(evidence, fusion, events, rows, mask_history))
     return fusion

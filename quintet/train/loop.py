@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ class LoopConfig(Config):
 
     epochs: NonNegativeInt = tunable(
         16, choices=[8, 16, 32], description="passes over the events, at most"
+    )
+    most_steps: PositiveInt | None = tunable(
+        2400,
+        choices=[1200, 2400, 4800],
+        description="steps, about: a long log is passed over fewer times",
     )
     tokens_per_batch: PositiveInt = tunable(
         1600, choices=[800, 1600, 3200], description="events a step"
@@ -67,6 +73,17 @@ class Outcome:
 OnStep = Callable[[int, int, float], None]
 #: measures the model on validation; higher is better
 Validate = Callable[[QuintetModel], float]
+
+
+def passes(config: LoopConfig, steps_each: int) -> int:
+    """How often the events are passed over, with so many steps each time.
+
+    The rate falls to the end of the last pass. A long log that is stopped early instead keeps
+    weights of a high rate, and gates that were fitted to them misjudge what a refit makes of them.
+    """
+    if config.most_steps is None:
+        return config.epochs
+    return min(config.epochs, max(1, round(config.most_steps / max(steps_each, 1))))
 
 
 def learning_rate(config: LoopConfig, step: int, total: int) -> float:
@@ -141,9 +158,9 @@ class Trainer:
     def _run(self) -> Outcome:
         started = time.perf_counter()
         epoch, step = self._resume()
-        total = self.config.epochs * self._steps_per_epoch()
+        total = self._epochs * self._steps_per_epoch
         stale = self._stale_validations()
-        while epoch < self.config.epochs and stale < self.config.patience:
+        while epoch < self._epochs and stale < self.config.patience:
             losses = []
             data = self._data(epoch)
             for windows in self._batches(epoch):
@@ -175,8 +192,13 @@ class Trainer:
         for index in length_bucketed(windows, self.config.tokens_per_batch, rng):
             yield windows.take(index)
 
+    @cached_property
     def _steps_per_epoch(self) -> int:
         return max(1, sum(1 for _ in self._batches(0)))
+
+    @cached_property
+    def _epochs(self) -> int:
+        return passes(self.config, self._steps_per_epoch)
 
     def _data(self, epoch: int) -> PreparedEvents:
         """The order of simultaneous events that an epoch sees."""
@@ -217,7 +239,7 @@ class Trainer:
 
     def _due(self, epoch: int) -> bool:
         every = self.config.validate_every
-        last = epoch == self.config.epochs
+        last = epoch == self._epochs
         return self.validate is not None and (epoch % every == 0 or last)
 
     def _validate(self, epoch: int) -> None:

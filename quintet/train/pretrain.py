@@ -31,7 +31,7 @@ from quintet.nn.items import ItemVectors
 from quintet.nn.modalities.base import MODALITIES
 from quintet.nn.model import ModelConfig
 from quintet.nn.objectives.base import OBJECTIVES, Objective, PretrainStep
-from quintet.train.loop import LoopConfig, OnStep, deterministic, learning_rate
+from quintet.train.loop import LoopConfig, OnStep, deterministic, learning_rate, passes
 from quintet.train.pipeline import attribute_types, attributes, version
 from quintet.train.prepare import some_positions
 from quintet.train.pretrained import Pretrained
@@ -220,10 +220,12 @@ class PretrainNetwork(nn.Module):
             betas=(0.9, 0.98),
             fused=True,
         )
-        total = loop.epochs * max(1, sum(1 for _ in self._batches(0)))
+        steps_each = max(1, sum(1 for _ in self._batches(0)))
+        epochs = passes(loop, steps_each)
+        total = epochs * steps_each
         curves: dict[str, list[list[float]]] = {}
         best, best_loss, stale, step = self.state_dict(), float("inf"), 0, 0
-        for epoch in range(1, loop.epochs + 1):
+        for epoch in range(1, epochs + 1):
             self.train()
             for place, windows in self._batches(epoch - 1):
                 torch.manual_seed((self.config.seed * 1_000_003 + step) % (1 << 62))
@@ -237,7 +239,7 @@ class PretrainNetwork(nn.Module):
                 step += 1
                 if on_step is not None:
                     on_step(step, total, float(loss.detach()))
-            if epoch % loop.validate_every and epoch < loop.epochs:
+            if epoch % loop.validate_every and epoch < epochs:
                 continue
             held_out = self._measure()
             for name, value in held_out.items():
