@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from quintet.train.finetune import Verdict
     from quintet.train.pipeline import Fitted, TrainConfig
     from quintet.train.pretrained import Pretrained
+    from quintet.train.refit import Scope
 
 
 class Quintet:
@@ -73,24 +74,34 @@ class Quintet:
         relations: Any = None,
         *,
         schema: Any = None,
+        refit: Scope | None = None,
         progress: bool = False,
     ) -> Self:
         """Train on an event log: a path, a frame, an ``EventLog`` or a whole ``Dataset``.
 
         The newest event of each user is kept for :meth:`evaluate` and the one before it for
-        validation; neither is learned from, and both are known as history when answering.
+        validation; neither is learned from, and both are known as history when answering. With
+        ``refit`` the latter is learned too, once all is chosen: by what is counted alone, or by
+        the towers as well.
 
         Raises:
             DataError: the log cannot be used as given; names the row or column and the remedy.
+            ConfigError: ``refit`` names no scope.
         """
         from quintet.data.split import leave_one_out
         from quintet.train.pipeline import train
         from quintet.train.progress import progress_bar
+        from quintet.train.refit import refit as fit_again
 
+        if refit not in (None, "counts", "full"):
+            raise ConfigError(f"refit={refit!r}: counts, full, or None")
         encoded = self._encode(log, items, users, relations, schema)
         split = leave_one_out(encoded.events)
         with progress_bar(progress) as (on_step, on_stage):
-            fitted = train(encoded, split, self.config, on_step=on_step, on_stage=on_stage)
+            told: Any = {"on_step": on_step, "on_stage": on_stage}
+            fitted = train(encoded, split, self.config, **told)
+            if refit is not None:
+                fitted = fit_again(fitted, encoded, split, self.config, refit, **told)
         return self._keep(encoded, split, fitted)
 
     def finetune(
@@ -140,6 +151,7 @@ class Quintet:
             fitted, self.verdict_ = by_mode(
                 pretrained, encoded, split, config, mode, on_step=on_step, on_stage=on_stage
             )
+        fitted.trained.run["label_share"] = label_share
         return self._keep(encoded, split, fitted)
 
     def _keep(self, encoded: Encoded, split: Split, fitted: Fitted) -> Self:

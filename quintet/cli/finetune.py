@@ -119,7 +119,7 @@ def finetune(
             pretrained, encoded, split, tuned, mode.value, on_step=on_step, on_stage=on_stage
         )
     command = shlex.join(["quintet", *(context.find_root().obj or [])])
-    fitted.trained.run["command"] = command
+    fitted.trained.run |= {"command": command, "label_share": label_share}
     fitted.trained.save(out)
     summary: dict[str, Any] = {
         "data set": encoded.name,

@@ -41,7 +41,7 @@ def all_settings() -> Iterator[dict[str, Any]]:
     from quintet.memory.base import MEMORIES
     from quintet.nn.backbones.base import BACKBONES
     from quintet.nn.tasks.base import TASKS
-    from quintet.train.pipeline import TrainConfig
+    from quintet.train.pipeline import DEFAULT_MEMORIES, TrainConfig
 
     for row in _fields(TrainConfig, ""):
         if row["setting"] == "model.backbone_settings":
@@ -54,9 +54,23 @@ def all_settings() -> Iterator[dict[str, Any]]:
         elif row["setting"] == "memories":
             for name, memory in MEMORIES.parts.items():
                 if memory.evidence:
-                    yield from _fields(memory.Config, f"memories.{name}.")
+                    yield from _of_memory(name, memory.Config, DEFAULT_MEMORIES.get(name))
         else:
             yield row
+
+
+def _of_memory(
+    name: str, config: type[Config], usual: dict[str, Any] | None
+) -> Iterator[dict[str, Any]]:
+    """Settings of a memory; it counts only where it is named, unless it is one of the ``usual``."""
+    for row in _fields(config, f"memories.{name}."):
+        own = row["setting"].rpartition(".")[2]
+        default = (usual or {}).get(own, row["default"])
+        yield row | {"default": default, "what": row["what"] if usual is not None else _off(row)}
+
+
+def _off(row: dict[str, Any]) -> str:
+    return f"{row['what']} (off unless named)".strip()
 
 
 def _of(owner: str, what: str) -> str:

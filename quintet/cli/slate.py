@@ -92,7 +92,7 @@ def rules(
     recommender = Recommender.load(bundle, device)
     whole = RuleSet.read(file)
     kept = whole.at(scenario)
-    requests, metric = tried(recommender, kept, k, people)
+    requests, metric = tried(recommender, kept, k, people, scenario)
     found = dry_run(requests, metric)
     for rule in whole.rule:
         if rule.when:
@@ -109,23 +109,31 @@ def rules(
 
 
 def tried(
-    recommender: Recommender, kept: RuleSet, k: int, people: int
+    recommender: Recommender, kept: RuleSet, k: int, people: int, scenario: str | None = None
 ) -> tuple[Sequence[Request], Metric]:
     """Requests of some users just before their newest event, and NDCG of that event."""
     import numpy as np
 
     from quintet.data.interactions import seeded_hash
     from quintet.metrics import ndcg
+    from quintet.serve.asking import asking, offered
     from quintet.serve.slate.settings import SlateConfig
 
     events = recommender.trained.events
     newest = events.offsets[1:][events.lengths > 0] - 1
     rows = newest[np.argsort(seeded_hash(newest, 0), kind="stable")][:people]
-    histories, wanted = events.before(rows), events.item[rows]
+    wanted = events.item[rows]
+    histories = asking(recommender.trained, events.before(rows), scenario)
+    allowed_I = None if scenario is None else offered(recommender.trained, scenario)
     config = SlateConfig(diversity="none")
     requests = [
         recommender.slates.request(
-            histories.users([row]), k, kept, config, exclude_seen=recommender.masks(None)
+            histories.users([row]),
+            k,
+            kept,
+            config,
+            allowed_I=allowed_I,
+            exclude_seen=recommender.masks(None),
         )
         for row in range(len(rows))
     ]

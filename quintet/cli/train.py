@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,13 +46,23 @@ if TYPE_CHECKING:
     from quintet.train.loop import OnStep
     from quintet.train.pipeline import Fitted, TrainConfig
     from quintet.train.progress import OnStage
+    from quintet.train.refit import Scope
 
 EXAMPLES = examples(
     "quintet train events.csv --items products.csv --out bundle",
     "quintet train ml-100k --out bundle --set loop.epochs=20 --set model.width=128",
     "quintet train shop.toml --out bundle --config best.toml --resume",
+    "quintet train shop.toml --out bundle --refit full",
     "quintet train shop.toml --from-journal bundle.state/journal --out bundle-2",
 )
+
+
+class Refit(StrEnum):
+    """What learns from the validation events in the end."""
+
+    NONE = "none"
+    COUNTS = "counts"
+    FULL = "full"
 
 
 def train(
@@ -74,6 +85,15 @@ def train(
     overrides: Settings = None,
     backbone: Backbone = None,
     protocol: HowHeldOut = Protocol.LEAVE_ONE_OUT,
+    refit: Annotated[
+        Refit,
+        typer.Option(
+            "--refit",
+            metavar="WHAT",
+            help="What learns from the validation events too, once all is chosen: none, counts "
+            "(memories and popularity), or full (the towers as well, for refit_epochs).",
+        ),
+    ] = Refit.NONE,
     device: DeviceIfSaid = None,
     seed: Seed = None,
     checkpoints: Annotated[
@@ -94,8 +114,10 @@ def train(
     """Train a model and write it as a bundle.
 
     Validation and test events are held out: training stops by the former and never sees the latter.
+    With --refit the former are learned too, in the end.
     """
     from quintet.train.pipeline import train as run_training
+    from quintet.train.refit import refit as fit_again
 
     values = setting_values(config, overrides, backbone=backbone, device=device, seed=seed)
     chosen = build_config(values)
@@ -116,6 +138,10 @@ def train(
         fitted = run_training(
             encoded, split, chosen, checkpoints=folder, on_step=on_step, on_stage=on_stage
         )
+        if refit is not Refit.NONE:
+            told: Any = {"on_step": on_step, "on_stage": on_stage}
+            scope: Scope = "counts" if refit is Refit.COUNTS else "full"
+            fitted = fit_again(fitted, encoded, split, chosen, scope, **told)
     command = shlex.join(["quintet", *(context.find_root().obj or [])])
     fitted.trained.run["command"] = command
     if offset:  # what a service has stored behind it is news to this model
@@ -208,6 +234,7 @@ def _summary(
         "users": len(encoded.users),
         "items": len(encoded.items),
         "split": split.name,
+        **({"refit": run["refit"]} if "refit" in run else {}),
         "backbone": config.model.backbone,
         "seed": config.seed,
         "epochs": len(run["curves"].get("loss", [])),

@@ -112,9 +112,12 @@ def next_window_shares(events: Interactions, share_EC: Floats, window: int) -> F
     return shares
 
 
-def repeat_share(events: Interactions) -> float:
-    """Share of the events whose user met their item before."""
-    return float(seen_before(events).mean()) if len(events) else 0.0
+def repeat_share(events: Interactions, among_E: Mask | None = None) -> float:
+    """Share of the events, or of those of ``among_E`` [E], whose user met their item before."""
+    repeated_E = seen_before(events)
+    if among_E is not None:
+        repeated_E = repeated_E[among_E]
+    return float(repeated_E.mean()) if len(repeated_E) else 0.0
 
 
 def seen_before(events: Interactions) -> Mask:

@@ -82,6 +82,13 @@ class Receipt:
     n_records: int
     unreached: tuple[str, ...] = ()
 
+    def joined(self, other: Receipt) -> Receipt:
+        """Of two erasures of one person: the later tombstone, and all that both reached."""
+        newest = max(self, other, key=lambda one: one.offset)
+        unreached = tuple(dict.fromkeys((*self.unreached, *other.unreached)))
+        n_records = self.n_records + other.n_records
+        return Receipt(newest.offset, newest.digest, n_records, unreached)
+
 
 @dataclass(frozen=True, slots=True)
 class Verified:

@@ -108,9 +108,10 @@ class KeyFile(KeyStore):
             if slot is None:
                 return None
             token = self._read(slot).token
-            self._write(slot, _pack(SHREDDED, Key(owner, token, b"")))
+            # before the disk says how far it got: nothing is sealed with what may be half gone
             del self._by_owner[owner], self._by_token[token]
             self._shredded[token] = slot
+            self._write(slot, _pack(SHREDDED, Key(owner, token, b"")))
             return token
 
     def forget(self, token: bytes) -> None:

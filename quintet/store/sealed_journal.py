@@ -283,6 +283,7 @@ class SealedJournal(Journal):
         if keys is not None:
             pepper, held = backups.read_keys(Path(keys))
             self.keys.absorb(pepper, held)
+            self.keys.remember_copy(str(Path(keys).absolute()))  # erasures reach it from now on
             self._keys_changed()
         rows = backups.read(folder, self.keys.pepper)
         for page in pages(rows):

@@ -24,7 +24,8 @@ from quintet.errors import (
     TooManyRequestsError,
 )
 from quintet.streams.base import Broker, Message
-from quintet.web.models import MOST_EVENTS, EventIn
+from quintet.web.fields import MOST_EVENTS
+from quintet.web.models import EventIn
 from quintet.web.strict import read_json
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
 from quintet.data.split import Part, Split
+from quintet.errors import EmptyDataError
 from quintet.metrics import (
     RankingMetrics,
     bootstrap_mean,
@@ -71,12 +72,16 @@ def evaluate_ranking(
     mask_history: bool = True,
     items: FeatureTable | None = None,
 ) -> RankingResult:
-    """Rank the full catalogue for every target event of a part, through the serving scorer."""
+    """Rank the full catalogue for every target event of a part, through the serving scorer.
+
+    As in training, what follows up an item or is not liked is no target of the ranking.
+    """
 
     def lists(histories: Interactions, k: int) -> Ints:
         return scorer.rank(histories, k, mask_history=mask_history).items_BK
 
-    return evaluate_lists(lists, split, part=part, ks=ks, items=items)
+    target_E = scorer.evidence.model.shape.rules.targets(split.events)
+    return evaluate_lists(lists, split, part=part, ks=ks, items=items, target_E=target_E)
 
 
 def evaluate_lists(
@@ -86,9 +91,22 @@ def evaluate_lists(
     part: Part = Part.TEST,
     ks: Sequence[int] = (5, 10, 20),
     items: FeatureTable | None = None,
+    target_E: Mask | None = None,
 ) -> RankingResult:
-    """The same figures for anything that ranks: a baseline is measured by the same code."""
-    targets = np.flatnonzero(split.part == part)
+    """The same figures for anything that ranks: a baseline is measured by the same code.
+
+    Only events that ``target_E`` [E] marks are targets, where it is given.
+
+    Raises:
+        EmptyDataError: the part holds no target.
+    """
+    asked_E = split.part == part
+    targets = np.flatnonzero(asked_E if target_E is None else asked_E & target_E)
+    if not len(targets):
+        raise EmptyDataError(
+            f"none of the {int(asked_E.sum())} held-out event(s) is a target of the ranking: it "
+            "opens an episode that is liked; give a longer log, or another split"
+        )
     lists_NK = rank(split.events.before(targets), max(BEYOND, *ks))
     per_target = RankingMetrics(ks=tuple(ks)).compute(lists_NK, split.events.item[targets])
     users, user_of_target = np.unique(split.events.group()[targets], return_inverse=True)
@@ -136,11 +154,12 @@ def slices(split: Split, result: RankingResult) -> dict[str, Mask]:
     n = len(result.per_user["ndcg@10"])
     length_U = user_means(length_N, result.user_of_target, n)
     rare_U = user_means(rare_N, result.user_of_target, n) > 0.5
-    low, high = np.quantile(length_U, [SHORT, HEAVY])
+    low = np.quantile(length_U, SHORT, method="lower")  # lengths of users, as the labels say
+    high = np.quantile(length_U, HEAVY, method="higher")
     return {
         "target is a cold or rare item (under 5 training events)": rare_U,
-        f"short history (up to {low:.0f} events)": length_U <= low,
-        f"heavy users ({high:.0f} events or more)": length_U >= high,
+        f"short history (up to {low:.3g} events)": length_U <= low,
+        f"heavy users ({high:.3g} events or more)": length_U >= high,
     }
 
 

@@ -24,7 +24,7 @@ from quintet.metrics import RankingMetrics, bootstrap_mean, paired_bootstrap
 from quintet.serve.scorer import Scorer
 from quintet.train.gates import fitted_fusion, validation_targets
 from quintet.train.loop import OnStep
-from quintet.train.pipeline import Fitted, TrainConfig, masks_history, train, training_tables
+from quintet.train.pipeline import Fitted, TrainConfig, train, training_tables
 from quintet.train.pretrained import Pretrained
 from quintet.train.start import Start
 
@@ -202,7 +202,7 @@ def held_out_values(fitted: Fitted, split: Split, config: TrainConfig) -> Floats
             "give more labelled users, or name one mode"
         )
     scorer, events = fitted.trained.scorer, split.events
-    masked = masks_history(split.train)
+    masked = bool(fitted.trained.run["mask_history"])
     half = np.argsort(np.argsort(seeded_hash(rows, config.seed + 2), kind="stable")) % 2
     value_N = np.zeros(len(rows), np.float32)
     for fold in (0, 1):

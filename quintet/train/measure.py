@@ -20,7 +20,7 @@ import numpy as np
 
 from quintet.data.encode import Encoded
 from quintet.data.features import FeatureTable
-from quintet.data.interactions import Interactions, Ints
+from quintet.data.interactions import Interactions, Ints, Mask
 from quintet.data.split import Part, Split
 from quintet.data.vocab import Vocabulary
 from quintet.errors import DataError, EmptyDataError
@@ -122,13 +122,16 @@ def measure(
     if not len(split.test):
         raise EmptyDataError("no event was held out for the test: users need 3 events or more")
     items = recommender.trained.item_features
-    tuned = _tuned(baselines, split, items, seed, say) if baselines else TunedBaselines()
+    target_E = recommender.trained.model.shape.rules.targets(split.events)
+    tuned = TunedBaselines()
+    if baselines:
+        tuned = _tuned(baselines, split, target_E, items, seed, say)
     memories: dict[str, Memory] = {BASELINE: Popularity(Popularity.Config())}
     memories |= {one.name: one.memory() for one in tuned.tuned}
     rankers: dict[str, Callable[[Interactions, int], Ints]] = {
         MODEL: lambda histories, k: recommender.rank(histories, k).items_BK,
     }
-    if _repeats(split):
+    if _repeats(split, target_E):
         rankers[REPEATS] = lambda histories, k: (
             recommender.rank(histories, k, mask_history=False).items_BK
         )
@@ -138,7 +141,7 @@ def measure(
     for name, ranker in rankers.items():
         say(f"ranking: {name}")
         started = time.perf_counter()
-        rankings[name] = evaluate_lists(_deep(ranker), split, ks=ks, items=items)
+        rankings[name] = evaluate_lists(_deep(ranker), split, ks=ks, items=items, target_E=target_E)
         seconds[f"ranking: {name}"] = round(time.perf_counter() - started, 3)
     say("asking the other tasks")
     started = time.perf_counter()
@@ -160,6 +163,7 @@ def measure(
 def _tuned(
     config: BaselineConfig,
     split: Split,
+    target_E: Mask,
     items: FeatureTable,
     seed: int,
     say: Callable[[str], None],
@@ -172,7 +176,7 @@ def _tuned(
         else:
             say(f"skipped: {name}: {outcome}")
 
-    targets = np.flatnonzero(split.part == Part.VALID)
+    targets = np.flatnonzero((split.part == Part.VALID) & target_E)
     histories = split.events.before(targets)
     wanted = split.events.item[targets]
     return tune_baselines(config, split.train, histories, wanted, items, seed, tell)
@@ -214,9 +218,9 @@ def _deep(ranker: Callable[[Interactions, int], Ints]) -> Callable[[Interactions
     return lambda histories, k: ranker(histories, max(k, LISTED))
 
 
-def _repeats(split: Split) -> bool:
+def _repeats(split: Split, target_E: Mask) -> bool:
     """Whether some test target was met before by its user."""
-    targets = np.flatnonzero(split.part == Part.TEST)
+    targets = np.flatnonzero((split.part == Part.TEST) & target_E)
     histories = split.events.before(targets)
     return bool((histories.item == split.events.item[targets][histories.group()]).any())
 

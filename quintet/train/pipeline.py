@@ -20,6 +20,7 @@ from quintet.config import Config, Share
 from quintet.data.encode import Encoded
 from quintet.data.feature_encoder import FeatureEncoder
 from quintet.data.interactions import Interactions, Ints, seeded_hash
+from quintet.data.outcomes import BehaviourRules
 from quintet.data.schema import infer_types
 from quintet.data.split import Split
 from quintet.data.states import repeat_share
@@ -131,7 +132,7 @@ def train(
     whole, tables = tables, tables.without(hidden_I)
     model, orders = prepared(tables, config, start=start)
     data = orders[0]
-    masked = masks_history(split.train)
+    masked = masks_history(split.train, tables.rules)
     say("training")
     fuse, calibrate = validation_targets(
         split,
@@ -260,9 +261,12 @@ def attribute_types(table: pa.Table, declared: Mapping[str, str]) -> dict[str, s
     return infer_types(table, "", known)
 
 
-def masks_history(events: Interactions) -> bool:
-    """Whether people hardly ever return to an item, so that a list should leave out the met."""
-    return repeat_share(events) < LEAST_REPEATS
+def masks_history(events: Interactions, rules: BehaviourRules | None = None) -> bool:
+    """Whether people hardly ever return to an item, so that a list should leave out the met.
+
+    By the ``rules`` of several behaviours, what follows up an item (a buy its view) is no return.
+    """
+    return repeat_share(events, None if rules is None else rules.targets(events)) < LEAST_REPEATS
 
 
 def _validator(
@@ -301,7 +305,7 @@ def fit_memories(config: TrainConfig, tables: TrainingTables) -> dict[str, Memor
         part = part_name(name)
         if part in DENSE_PRODUCTS and tables.events.n_items > config.most_items_for_dense:
             continue
-        if part == "repeat" and masks_history(tables.events):
+        if part == "repeat" and masks_history(tables.events, tables.rules):
             continue
         try:
             memories[name] = memory.relate(tables.friends).fit(tables.events, tables.items)

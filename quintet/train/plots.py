@@ -125,18 +125,18 @@ def forest(differences: Mapping[str, Difference], metric: str, model: str) -> Ht
 
 def curve(name: str, points: Sequence[tuple[float, float | None]]) -> Html:
     """One training curve; its last value stands at its end."""
-    known = [(step, value) for step, value in points if value is not None]
-    with _drawing(3.0, 1.9, f"{name} over training steps") as drawing:
-        steps, values = [p[0] for p in known], [p[1] for p in known]
+    known = [(epoch, value) for epoch, value in points if value is not None]
+    with _drawing(3.0, 1.9, f"{name} over the epochs") as drawing:
+        epochs, values = [p[0] for p in known], [p[1] for p in known]
         axes = drawing.axes
-        axes.plot(steps, values, color=ACCENT, linewidth=1.8, solid_capstyle="round")
+        axes.plot(epochs, values, color=ACCENT, linewidth=1.8, solid_capstyle="round")
         if known:
-            axes.plot(steps[-1:], values[-1:], "o", color=ACCENT, markersize=4.5)
+            axes.plot(epochs[-1:], values[-1:], "o", color=ACCENT, markersize=4.5)
             axes.annotate(
                 number(values[-1]), known[-1], xytext=(0, 7), textcoords="offset points",
                 ha="right", color=INK,
             )  # fmt: skip
-        axes.set_xlabel("step")
+        axes.set_xlabel("epoch")
         axes.margins(x=0.03, y=0.16)
         axes.grid(visible=False, axis="x")
     return drawing.markup

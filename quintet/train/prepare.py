@@ -10,16 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quintet.config import build
 from quintet.data.batch import SequenceBatch, Windows, collate, gap_buckets
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Floats, Interactions, Ints, Mask
+from quintet.data.outcomes import BehaviourRules
 from quintet.data.schema import DataSchema
 from quintet.data.singular import leading
 from quintet.data.states import state_before
 from quintet.nn.content import ContentEncoder, Inputs, to_device
+from quintet.nn.experts.base import EXPERTS
+from quintet.nn.modalities.base import MODALITIES
 from quintet.nn.model import ModelConfig, QuintetModel
 from quintet.nn.shape import DataShape, describe
-from quintet.nn.tasks.base import Arrays, all_tensors, as_tensors
+from quintet.nn.tasks.base import TASKS, Arrays, all_tensors, as_tensors
 from quintet.train.align import align_content
 from quintet.train.start import Start
 
@@ -48,11 +52,29 @@ class TrainingTables:
     devices: list[str] = field(default_factory=list)
     friends: Ints = field(default_factory=lambda: np.zeros((0, 2), np.int64))
 
+    @property
+    def rules(self) -> BehaviourRules:
+        """How the behaviours hang together, as the schema declares it."""
+        return BehaviourRules.of(self.behaviours, self.schema.behaviours)
+
     def without(self, hidden_I: Mask) -> TrainingTables:
         """The same without any event of the given items."""
         if not hidden_I.any():
             return self
         return replace(self, events=self.events.select(~hidden_I[self.events.item]))
+
+
+def check_names(config: ModelConfig) -> None:
+    """Refuse settings of parts that do not exist, which would be read by nobody.
+
+    Raises:
+        ConfigError: names the part, and those there are.
+    """
+    for name in (*config.off, *config.tasks):
+        TASKS.get(name)
+    for name in config.modality_settings:
+        MODALITIES.get(name)
+    build(EXPERTS.get(config.experts).Config, config.expert_settings, "model.expert_settings")
 
 
 def build_model(
@@ -66,7 +88,11 @@ def build_model(
 
     ``shape`` is that of a model whose weights are taken over; read off the tables when absent. With
     a ``start`` the content tower is what was pre-trained.
+
+    Raises:
+        ConfigError: a setting names a task, a modality or experts that there are none of.
     """
+    check_names(config)
     torch.manual_seed(seed)
     if shape is None:
         shape = describe(

@@ -145,7 +145,7 @@ class Results(Part):
         paired: baseline -> metric -> difference of the main model to it.
         slices: slice of users or items -> model -> metric -> figure.
         reliability: prediction -> points of its reliability diagram.
-        curves: name -> (step, value) points of training.
+        curves: name -> (epoch, value) points of training.
         audit: what the data audit found.
         examples: example users.
         catalogue: the items on a map, where near ones are alike to the model.

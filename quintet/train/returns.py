@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quintet.allocator import hand_back
 from quintet.data.interactions import Interactions, Ints
 from quintet.nn.fusion import Fusion, item_buckets
 from quintet.serve.evidence import EvidenceBuilder
@@ -76,6 +77,7 @@ def _gains(
             above_B = (score_BI > score_BI.gather(1, target_B1)).sum(1)
             gain_B = torch.where(above_B < LIST, 1 / torch.log2(above_B + 2.0), 0.0)
             gain_NC[index, choice] = gain_B.cpu().numpy()
+        hand_back()  # scores of the catalogue by each choice leave a heap in pieces
     return gain_NC
 
 

@@ -10,6 +10,7 @@ to compare settings, and is not a figure to publish.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -146,7 +147,12 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
-            found += _flat(value, f"{prefix}{name}.")
+            found += _flat(value, f"{prefix}{_key(name)}.")
         else:
-            found.append((prefix + name, {} if isinstance(value, Mapping) else value))
+            found.append((prefix + _key(name), {} if isinstance(value, Mapping) else value))
     return found
+
+
+def _key(name: str) -> str:
+    """A part of a dotted name, quoted where TOML asks for it."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)

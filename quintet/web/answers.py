@@ -146,8 +146,8 @@ def profile(lists: ListMaker, user: str | int, export: bool) -> dict[str, Any]:
     answer = _described(lists, live, user, one)
     if not export:
         return answer
-    told = [event for _, event in lists.known.kept(owner_of(live.trained, user, None)).events]
-    history = _history(live, one) + _not_read(live, told)
+    whole, told = lists.known.everything(owner_of(live.trained, user, None), live, one.row)
+    history = _history(live, whole) + _not_read(live, told)
     return answer | {"history": sorted(history, key=lambda event: event["timestamp"])}
 
 

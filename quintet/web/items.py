@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from quintet.data.vocab import Vocabulary
-from quintet.errors import DataError, InvalidRequestError
-from quintet.serve.grown import attribute_table, ids_of
+from quintet.errors import InvalidRequestError
 from quintet.store import ItemUpsert, Journal
 from quintet.web.choosing import rows_of
 from quintet.web.journaling import now
 from quintet.web.live import Holder, Live
 from quintet.web.models import ItemIn
 from quintet.web.owners import own_id
+from quintet.web.readable import fits
 
 
 def checked(live: Live, sent: Sequence[ItemIn]) -> list[ItemUpsert]:
@@ -62,9 +62,16 @@ def _attributes(live: Live, item: str | int) -> dict[str, Any]:
     ):
         value = column[row]
         given = value.cast(pa.string()) if pa.types.is_temporal(value.type) else value
-        if given.is_valid:
-            known[name] = given.as_py()
+        if given.is_valid and _is_finite(told := given.as_py()):
+            known[name] = told
     return known
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether JSON can say it: a number of a file may be none."""
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def described(live: Live, item: str | int) -> dict[str, Any]:
@@ -83,40 +90,6 @@ def described(live: Live, item: str | int) -> dict[str, Any]:
     }
 
 
-def fits(live: Live, ids: Sequence[str | int], rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the model can read these items."""
-    trained = live.base
-    try:
-        ids_of(trained, ids)
-        trained.item_encoder.transform(attribute_table(trained.item_table.schema, rows))
-    except DataError:
-        return False
-    return True
-
-
-def readable(live: Live, change: ItemUpsert) -> ItemUpsert | None:
-    """A change of the journal as this model can read it; None where it cannot.
-
-    A journal outlives bundles: columns may have gone since, and ids may have changed their type.
-    """
-    item = own_id(live.trained.items, change.item_id)
-    columns = set(live.base.item_table.column_names)
-    kept = {name: value for name, value in change.attributes.items() if name in columns}
-    if not _own_type(live.base.items, item) or not fits(live, [item], [kept]):
-        return None
-    return ItemUpsert(
-        upsert_id=change.upsert_id,
-        item_id=item,
-        timestamp=change.timestamp,
-        attributes=kept,
-        retired=change.retired,
-    )
-
-
-def _own_type(ids: Vocabulary, item: str | int) -> bool:
-    return isinstance(item, int) == ids.is_integer
-
-
 class Builder:
     """Keeps the catalogue in step with the journal; used by one thread."""
 
@@ -132,9 +105,7 @@ class Builder:
         for entry in self.journal.read(after=offset, kinds=(ItemUpsert.kind,)):
             offset = max(offset, entry.offset)
             if isinstance(entry.record, ItemUpsert):
-                change = readable(self.holder.live, entry.record)
-                if change is not None:
-                    changes.append(change)
+                changes.append(entry.record)
         if changes:
             self.holder.replace_items(changes)
         self.offset = offset  # not before they take part: what failed is read again

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from dataclasses import replace
 
+from quintet.data.vocab import CANONICAL
 from quintet.errors import InvalidRequestError
 from quintet.store import Appended, Deployment, Event, Journal, Outcome, Owner, ProfileEdit
 from quintet.web.live import Live
@@ -70,6 +72,15 @@ def edit(live: Live, user: str | int, sent: ProfileEditIn) -> ProfileEdit:
 def user_owner(live: Live, user: str | int) -> Owner:
     """The owner of a user's records."""
     return Owner.user(own_id(live.trained.users, user))
+
+
+def other_owner(owner: Owner) -> Owner | None:
+    """The same user by the other type of ids, where there is one: 5 and "5" are one person."""
+    one = owner.id
+    if isinstance(one, int):
+        return Owner.user(str(one))
+    whole = re.fullmatch(CANONICAL, one) is not None and -(2**63) < int(one) < 2**63
+    return Owner.user(int(one)) if whole else None
 
 
 def farewell(owner: Owner) -> ProfileEdit:

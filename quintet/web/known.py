@@ -26,10 +26,14 @@ FOLLOWED = (Event.kind, ProfileEdit.kind, ItemUpsert.kind, Erasure.kind)
 
 @dataclass
 class Kept:
-    """One owner's records: (offset, event), oldest first, and the edits laid over one another."""
+    """One owner's records: (offset, event), oldest first, and the edits laid over one another.
+
+    An item is forgotten up to the edit that says so, in ``forgotten``: met again, it counts again.
+    """
 
     events: list[tuple[int, Event]] = field(default_factory=list)
     edits: dict[str, Any] = field(default_factory=dict)
+    forgotten: dict[str, int] = field(default_factory=dict)
     erased: bool = False
 
     def add(self, offset: int, record: Event | ProfileEdit) -> None:
@@ -38,6 +42,18 @@ class Kept:
             self.events.append((offset, record))
         else:
             self.edits = laid_over(self.edits, record.changes)
+            said = record.changes.get("forget_items") or {}
+            self.forgotten |= {item: offset for item, on in said.items() if on}
+
+    def after(self, base: int) -> list[Event]:
+        """The events behind an offset that count, oldest first."""
+        items = self.edits.get("forget_items") or {}
+        until = {item: self.forgotten.get(item, 0) for item, on in items.items() if on}
+        return [
+            event
+            for offset, event in self.events
+            if offset > max(base, until.get(str(event.item_id), 0))
+        ]
 
 
 def laid_over(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,8 +115,7 @@ class Known:
             return held
         # after an erasure nothing stands in the bundle for them: all that can be read came later
         base = 0 if kept.erased else live.base_offset
-        events = [event for offset, event in kept.events if offset > base]
-        made = person(trained, -1 if kept.erased else row, events, kept.edits)
+        made = person(trained, -1 if kept.erased else row, kept.after(base), kept.edits)
         made_for[owner] = made
         return made
 
@@ -126,6 +141,18 @@ class Known:
         if len(self._kept) > MOST_PEOPLE:
             self._unmake(self._kept.popitem(last=False)[0])
         return made
+
+    def everything(self, owner: Owner, live: Live, row: int) -> tuple[Person, list[Event]]:
+        """All that is stored of an owner, as ``live`` reads it, and the journal's events of it.
+
+        Neither the limit of what answers rest on nor what was to be forgotten leaves anything out.
+        """
+        erased = self.kept(owner).erased
+        base = 0 if erased else live.base_offset
+        entries = self.journal.read_owner(owner, kinds=[Event.kind])
+        told = [(one.offset, one.record) for one in entries if isinstance(one.record, Event)]
+        later = [event for offset, event in told if offset > base]
+        return person(live.trained, -1 if erased else row, later), [event for _, event in told]
 
     def forget(self, owner: Owner) -> None:
         """Drop what is kept of an owner; it is read again when asked for."""

@@ -12,7 +12,7 @@ import functools
 import hashlib
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from quintet.serve.trained import Trained
 from quintet.store import ItemUpsert
 from quintet.web.people import person
 from quintet.web.ranking import Ranker, Wish
+from quintet.web.readable import all_readable
 
 Id = str | int
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -275,12 +276,15 @@ class Holder:
             return former
 
     def replace_items(self, changes: list[ItemUpsert]) -> None:
-        """Add, change and retire items in every model that may answer."""
+        """Add, change and retire items in every model that may answer, as far as each reads them.
+
+        All are made before one of them answers: models may differ in columns and types.
+        """
         with self._lock:
-            self._live = self._live.with_items(changes)
-            self._beside = {name: one.with_items(changes) for name, one in self._beside.items()}
-            if self._previous is not None:
-                self._previous = self._previous.with_items(changes)
+            live = _changed(self._live, changes)
+            beside = {name: _changed(one, changes) for name, one in self._beside.items()}
+            previous = None if self._previous is None else _changed(self._previous, changes)
+            self._live, self._beside, self._previous = live, beside, previous
 
     def replace_counts(self, of: Live, made: Live) -> bool:
         """Put the same model with other counts in place, unless another stands there by now."""
@@ -308,4 +312,9 @@ def carried(live: Live, made: Live) -> Live:
         ItemUpsert(upsert_id="carried", item_id=item, timestamp=0, retired=True)
         for item in live.retired
     ]
-    return made.with_items(changes) if changes else made
+    return _changed(made, changes)
+
+
+def _changed(live: Live, changes: Sequence[ItemUpsert]) -> Live:
+    own = all_readable(live, changes)
+    return live.with_items(own) if own else live

@@ -6,37 +6,21 @@ Answers may grow: a client ignores fields that it does not know.
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
-LONGEST_ID = 512
-MOST_ITEMS = 1000
-MOST_EVENTS = 1000
-UNSEEN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # controls, halves of surrogate pairs
-
-
-def _clean(value: str | int) -> str | int:
-    if isinstance(value, int):
-        if not -(2**63) < value < 2**63:
-            raise ValueError("a whole number must fit in 64 bits")
-        return value
-    if not value or len(value) > LONGEST_ID:
-        raise ValueError(f"must hold 1 to {LONGEST_ID} characters")
-    if value in (".", ".."):  # as part of a path they lead elsewhere
-        raise ValueError("must not be '.' or '..'")
-    if UNSEEN.search(value):
-        raise ValueError("must not hold control characters or half a surrogate pair")
-    return value
-
-
-Id = Annotated[str | int, AfterValidator(_clean)]
-TextId = Annotated[str, AfterValidator(_clean)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-Text = Annotated[str, StringConstraints(max_length=4096)]
-K = Annotated[int, Field(ge=1, le=MOST_ITEMS)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+from quintet.web.fields import (
+    MOST_EVENTS,
+    MOST_ITEMS,
+    Finite,
+    Id,
+    K,
+    Name,
+    Temperature,
+    Text,
+    TextId,
+)
 
 
 class Request(BaseModel):
@@ -152,9 +136,7 @@ class RecommendIn(AskedIn):
     exclude_seen: bool | None = None
     rules: Name | None = Field(default=None, description="name of a rule set")
     slate: bool | None = Field(default=None, description="mix by the predicted strategy")
-    exploration: Finite | None = Field(
-        default=None, ge=0, le=1, description="temperature of the draw; the scores span 1"
-    )
+    exploration: Temperature | None = None
     reasons: bool = True
 
 
@@ -346,7 +328,7 @@ class ArmIn(Request):
     model: Name | None = Field(default=None, description="a bundle beside the live one")
     rules: Name | None = None
     slate: bool | None = None
-    exploration: Finite | None = Field(default=None, ge=0, le=1)
+    exploration: Temperature | None = None
 
 
 class ExperimentIn(Request):

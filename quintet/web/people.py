@@ -67,9 +67,13 @@ def person(
         trained: the model; events on items that it does not know are left out.
         row: in the bundle's users, or -1.
         events: of the journal, oldest first, later than what the bundle was trained on.
-        edits: of the profile; items that are to be forgotten are left out.
+        edits: of the profile; what is to be forgotten is left out of the bundle's events.
     """
     columns = _of_bundle(trained, row)
+    forgotten = [item for item, on in ((edits or {}).get("forget_items") or {}).items() if on]
+    if forgotten:
+        kept = ~np.isin(columns["item"], trained.items.rows(forgotten))
+        columns = {name: values[kept] for name, values in columns.items()}
     if more := _of_journal(trained, list(events)):
         timeless = len(columns["time"]) > 0 and not columns["time"].any()
         if timeless:  # the log had no times: order is all there is
@@ -77,10 +81,6 @@ def person(
         columns = {name: np.concatenate([columns[name], more[name]]) for name in COLUMNS}
         order = np.argsort(columns["time"], kind="stable")
         columns = {name: values[order] for name, values in columns.items()}
-    forgotten = [item for item, on in ((edits or {}).get("forget_items") or {}).items() if on]
-    if forgotten:
-        kept = ~np.isin(columns["item"], trained.items.rows(forgotten))
-        columns = {name: values[kept] for name, values in columns.items()}
     return Person(row, **columns, edits=edits or {})
 
 

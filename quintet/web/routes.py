@@ -9,6 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from quintet.errors import BundleError, InvalidRequestError
+from quintet.web import fields
 from quintet.web import models as m
 from quintet.web.api import JSON, NDJSON, Call, Route
 from quintet.web.operations import live, look, metrics, ready
@@ -25,22 +26,22 @@ PATIENT = 300.0
 class RecommendQuery(m.Request):
     """What of a question fits into a query string."""
 
-    user_id: m.TextId | None = None
-    session_id: m.TextId | None = None
-    k: m.K = 10
-    scenario: m.TextId | None = None
-    query: m.Text | None = None
+    user_id: fields.TextId | None = None
+    session_id: fields.TextId | None = None
+    k: fields.K = 10
+    scenario: fields.TextId | None = None
+    query: fields.Text | None = None
     exclude_seen: bool | None = None
-    rules: m.Name | None = None
+    rules: fields.Name | None = None
     slate: bool | None = None
-    exploration: m.Finite | None = None
+    exploration: fields.Temperature | None = None
     reasons: bool = True
 
 
 class SimilarQuery(m.Request):
     """How many."""
 
-    k: m.K = 10
+    k: fields.K = 10
 
 
 class ProfileQuery(m.Request):
@@ -56,8 +57,8 @@ def read_events(data: bytes, media: str) -> list[m.EventIn]:
     """One event, a batch, or one a line."""
     if media == NDJSON:
         lines = [(n, line) for n, line in enumerate(data.split(b"\n"), 1) if line.strip()]
-        if not 1 <= len(lines) <= m.MOST_EVENTS:
-            raise InvalidRequestError(f"give 1 to {m.MOST_EVENTS} lines")
+        if not 1 <= len(lines) <= fields.MOST_EVENTS:
+            raise InvalidRequestError(f"give 1 to {fields.MOST_EVENTS} lines")
         events = []
         for number, line in lines:
             try:
@@ -114,7 +115,7 @@ def _id(text: str) -> str:
 
 
 class _OneId(m.Request):
-    id: m.TextId
+    id: fields.TextId
 
 
 async def profile(call: Call) -> RESULT:

@@ -44,6 +44,8 @@ class RuleBook:
                 held = (stamp, RuleSet.read(path))
             except ConfigError as error:  # who asks need not know where files are
                 raise ConfigError(str(error).replace(str(path), f"rules {name!r}")) from None
+            except OSError as error:
+                raise ConfigError(f"rules {name!r}: {error.strerror}") from None
             self._held[name] = held
         return held[1]
 

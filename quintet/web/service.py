@@ -25,7 +25,7 @@ from quintet.web.batching import Batcher
 from quintet.web.experiments import Experiments
 from quintet.web.known import Known
 from quintet.web.lists import Ask, ListMaker
-from quintet.web.live import Holder
+from quintet.web.live import Holder, Live
 from quintet.web.recounting import Recounter
 from quintet.web.telemetry import Log, Metrics
 from quintet.web.thinking import Thinker
@@ -122,6 +122,7 @@ class Service:
 
         def run() -> T:
             self.known.follow()
+            self._take_in_items()
             return work(*arguments)
 
         return await self.thinker.aside(run)
@@ -153,10 +154,14 @@ class Service:
         stored = self._submitted(exposures)
         self.metrics.lists([one for one in made if isinstance(one, Made)])
         self.metrics.batch.observe(len(asks))
-        if self.known.items_changed:  # another process may have added some
+        self._take_in_items()
+        return Making(made, stored, len(exposures))
+
+    def _take_in_items(self) -> None:
+        """Another process may have added some."""
+        if self.known.items_changed:
             self.known.items_changed = False
             self.build_thread.submit(self._follow_items)
-        return Making(made, stored, len(exposures))
 
     def _follow_items(self) -> None:
         """Take in other processes' items; on the builder's thread."""
@@ -273,6 +278,11 @@ class Service:
         await self.record([journaling.farewell(owner)])
         receipt = await asyncio.to_thread(self.journal.erase, owner)
         await self.think(self.known.forget, owner)
+        other = journaling.other_owner(owner)  # a former bundle may have written the id otherwise
+        if other is not None:
+            more = await asyncio.to_thread(self.journal.erase, other)
+            await self.think(self.known.forget, other)
+            receipt = receipt.joined(more)
         return {
             "offset": receipt.offset,
             "digest": receipt.digest,
@@ -286,15 +296,27 @@ class Service:
 
     async def item(self, item: str) -> dict[str, Any]:
         """What is known of an item."""
-        return await self.build(items.described, self.holder.live, item)
+
+        def describe() -> dict[str, Any]:
+            self.builder.follow()
+            return items.described(self.holder.live, item)
+
+        return await self.build(describe)
+
+    def _upserted(self, sent: Sequence[models.ItemIn]) -> tuple[Live, Future[list[Appended]]]:
+        """Merge with what is known, store, and take in; nothing else changes items meanwhile."""
+        self.builder.follow()
+        before = self.holder.live
+        stored = self.journal.submit(items.checked(before, sent))
+        if stored.exception() is None:
+            self.builder.follow()
+        return before, stored
 
     async def upsert(self, request: models.ItemsIn) -> dict[str, Any]:
         """Store items and let them take part."""
         started = time.perf_counter()
-        before = self.holder.live
-        upserts = await self.build(items.checked, before, request.items)
-        done = await self.record(upserts)
-        await self.build(self.builder.follow)
+        before, stored = await self.build(self._upserted, request.items)
+        done = await self._stored(stored)
         live = self.holder.live
         rows = before.trained.items.rows([one.item_id for one in request.items])
         offered = np.array([not one.retired for one in request.items])

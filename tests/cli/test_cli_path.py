@@ -112,7 +112,7 @@ def test_cross_validation_measures_every_user_once():
     figure = run.json["models"]["quintet"]["ndcg@10"]
     assert len(run.json["folds"]) == 2
     assert figure["low"] <= figure["mean"] <= figure["high"]
-    assert 55 <= figure["n"] <= 60
+    assert 30 <= figure["n"] <= 60  # whose newest event opens an episode
     assert figure["fold_deviation"] >= 0
 
 

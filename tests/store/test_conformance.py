@@ -23,6 +23,7 @@ from quintet.store import (
     ProfileEdit,
     seal,
 )
+from quintet.store.backup import read_entries
 from quintet.store.checks import LARGEST_WHOLE
 from tests.store.conftest import Place, event, exposure
 
@@ -302,6 +303,9 @@ def test_backup_wipe_restore(place: Place, tmp_path: Path) -> None:
     assert fresh.was_erased(Owner.user("bob"))
     with pytest.raises(StoreError, match="not empty"):
         fresh.restore(tmp_path / "backup")
+    fresh.erase(Owner.user("cid"))  # reaches the copy that was restored from
+    kept = read_entries(tmp_path / "backup", keys)
+    assert all(getattr(one.record, "user_id", None) != "cid" for one in kept)
 
 
 def test_two_backups_at_once_leave_a_whole_one(place: Place, tmp_path: Path, monkeypatch) -> None:

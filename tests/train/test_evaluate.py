@@ -10,6 +10,7 @@ import pytest
 from quintet.data.features import CategoryColumn, FeatureTable
 from quintet.data.interactions import Interactions
 from quintet.data.split import Part, Split, leave_one_out
+from quintet.errors import EmptyDataError
 from quintet.train.evaluate import (
     beyond_accuracy,
     evaluate_lists,
@@ -105,7 +106,8 @@ def test_the_model_and_a_baseline_go_through_the_same_code(recommender) -> None:
     def as_baseline(histories: Interactions, k: int) -> np.ndarray:
         return scorer.rank(histories, k).items_BK
 
-    other = evaluate_lists(as_baseline, split, ks=(5, 10), items=items)
+    target_E = recommender.trained.model.shape.rules.targets(split.events)
+    other = evaluate_lists(as_baseline, split, ks=(5, 10), items=items, target_E=target_E)
     np.testing.assert_array_equal(model.lists_NK, other.lists_NK)
     assert model.summary() == other.summary()
     assert "diversity@10" in model.summary()
@@ -151,6 +153,21 @@ def test_slices_by_hand(split) -> None:
     # user 0's targets come after 3 and 4 events, user 2's after 2
     assert short.tolist() == [False, True]
     assert heavy.tolist() == [True, False]
+    _, up_to, from_ = found  # what the labels say is what is in them
+    assert "(up to 2 events)" in up_to
+    assert "(3.5 events or more)" in from_
+
+
+def test_what_follows_up_and_what_is_disliked_is_no_target_of_the_ranking(recommender) -> None:
+    split = leave_one_out(recommender.trained.events)
+    rules = recommender.trained.model.shape.rules
+    result = evaluate_ranking(recommender.scorer, split, ks=(10,))
+    tested = np.flatnonzero(split.part == Part.TEST)
+    assert 0 < len(result.targets) < len(tested)
+    np.testing.assert_array_equal(result.targets, tested[rules.targets(split.events)[tested]])
+    nothing = np.zeros(len(split.events), np.bool_)
+    with pytest.raises(EmptyDataError, match="is a target of the ranking"):
+        evaluate_lists(always(1), split, ks=(10,), target_E=nothing)
 
 
 def test_slices_tell_every_model_and_leave_out_single_users(split) -> None:

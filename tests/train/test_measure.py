@@ -244,7 +244,11 @@ def test_a_baseline_is_counted_on_training_events_at_its_best_settings(measured,
 
     values = measured.results["baselines"]["last_item"]["values"]
     memory = build_memory("last_item", values).fit(split.train, None)
-    lists = evaluate_lists(lambda h, k: rank_lists(memory, h, max(k, 20)), split, ks=(10,))
+    targets = measured.rankings["last_item"].targets
+    target_E = np.isin(np.arange(len(split.events)), targets)
+    lists = evaluate_lists(
+        lambda h, k: rank_lists(memory, h, max(k, 20)), split, ks=(10,), target_E=target_E
+    )
     np.testing.assert_array_equal(lists.lists_NK, measured.rankings["last_item"].lists_NK)
 
 

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import threading
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pyarrow as pa
 import pytest
 
+from quintet.store import ItemUpsert
+from quintet.web import items as items_module
+from quintet.web.readable import all_readable
 from web.running import Running
 
 
@@ -122,3 +131,55 @@ def test_a_wanted_interest_counts_under_rules_too(running) -> None:
     plain = running.post("/v1/recommend", asked | {"rules": None})["items"]
     assert after == [one["item_id"] for one in plain]
     assert after != before
+
+
+def test_changes_of_one_item_at_once_are_all_kept(running) -> None:
+    item = running.ids("items")[8]
+    for number in range(6):
+        start = threading.Barrier(2)
+
+        def change(attributes: dict, start: threading.Barrier = start) -> None:
+            start.wait()
+            running.post("/v1/items", {"item_id": item, "attributes": attributes})
+
+        told = {"title": f"title {number}"}, {"price": 100.0 + number}
+        both = [threading.Thread(target=change, args=(one,)) for one in told]
+        for one in both:
+            one.start()
+        for one in both:
+            one.join()
+        now = running.get(f"/v1/items/{item}")["attributes"]
+        assert {name: now[name] for name in ("title", "price")} == told[0] | told[1]
+
+
+def test_an_item_whose_number_is_none_can_be_changed(running, monkeypatch) -> None:
+    live = running.service.holder.live
+    assert items_module._is_finite([1.0, "a", 2])
+    assert not items_module._is_finite([1.0, float("nan")])
+    row = running.ids("items")[9]
+    table = live.trained.item_table
+    prices = table["price"].to_pylist()
+    prices[9] = math.nan
+    place = table.column_names.index("price")
+    broken = table.set_column(place, table.schema.field("price"), pa.array(prices, pa.float64()))
+    trained = replace(live.trained, item_table=broken)
+    known = items_module._attributes(SimpleNamespace(trained=trained), row)
+    assert "price" not in known
+    assert "title" in known
+
+
+def test_a_change_is_taken_in_by_every_model_that_can_read_it(running) -> None:
+    live = running.service.holder.live
+    change = ItemUpsert(upsert_id="c", item_id="new", timestamp=1, attributes={"price": 1.5})
+    narrow = replace(live, base=SimpleNamespace(**vars_of(live.base, price="text")))
+    assert all_readable(live, [change])
+    assert all_readable(narrow, [change]) == []
+
+
+def vars_of(trained, price: str) -> dict:
+    """A catalogue of another column type, as far as reading a change looks at it."""
+    table = trained.item_table
+    words = pa.array([price] * len(table))
+    place = table.column_names.index("price")
+    other = table.set_column(place, pa.field("price", words.type), words)
+    return {"items": trained.items, "item_table": other, "item_encoder": trained.item_encoder}

@@ -58,7 +58,7 @@ class RedisStreams(Broker):
         """What this consumer's former life, or a dead one, fetched and never acknowledged."""
         if self._own_after is not None:
             own = await self._read(server, self._own_after, limit, None)
-            self._own_after = own[-1].id if own else None
+            self._own_after = own[-1].handle if own else None
             if own:
                 return own
         if time.monotonic() < self._claim_at:
@@ -71,7 +71,7 @@ class RedisStreams(Broker):
             min_idle_time=round(idle * 1000),
             count=limit,
         )
-        messages = [_message(*entry) for entry in claimed[1]]
+        messages = [self._message(*entry) for entry in claimed[1]]
         self._claim_at = 0.0 if messages else time.monotonic() + idle / 2
         return messages
 
@@ -83,7 +83,17 @@ class RedisStreams(Broker):
         found: Any = await server.xreadgroup(
             config.group, self._consumer, streams, count=limit, block=block
         )
-        return [_message(*entry) for _, entries in found or [] for entry in entries]
+        return [self._message(*entry) for _, entries in found or [] for entry in entries]
+
+    def _message(self, entry: bytes, fields: dict[bytes, bytes] | None) -> Message:
+        # a message that was deleted from the stream after it was fetched comes without fields;
+        # two streams may give the same number, and events of both go into one journal
+        return Message(
+            f"{self.config.stream}-{entry.decode()}",
+            (fields or {}).get(FIELD, b""),
+            int(entry.partition(b"-")[0]) / 1000,
+            entry,
+        )
 
     async def acknowledge(self, messages: Sequence[Message]) -> None:
         """See :meth:`Broker.acknowledge`."""
@@ -137,13 +147,3 @@ class RedisStreams(Broker):
         if server is not None:
             with contextlib.suppress(Exception):  # it may be gone already
                 await server.aclose()
-
-
-def _message(entry: bytes, fields: dict[bytes, bytes] | None) -> Message:
-    # a message that was deleted from the stream after it was fetched comes without fields
-    return Message(
-        entry.decode(),
-        (fields or {}).get(FIELD, b""),
-        int(entry.partition(b"-")[0]) / 1000,
-        entry,
-    )
