@@ -59,6 +59,9 @@ def test_settings_list_every_field_of_every_part():
     assert rows["loop.epochs"] == 16
     assert "model.tasks.profile.weight" in rows
     assert "memories.ease.half_life" in rows
+    # what a training without settings has
+    assert rows["memories.item_cosine.half_life"] == 5.0
+    assert rows["memories.item_cosine.weighting"] == "bm25"
     below = done("settings", "loop", "--format", "json").json
     assert all(row["setting"].startswith("loop.") for row in below)
 

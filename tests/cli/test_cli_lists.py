@@ -105,3 +105,11 @@ def test_rules_that_clash_are_both_named(bundle, tmp_path, recommender) -> None:
     assert run.code == 2
     assert "hero" in run.err
     assert "recall" in run.err
+
+
+def test_a_dry_run_is_of_the_scenario_that_is_named(bundle, rules) -> None:
+    run = quintet("rules", bundle, rules, "--people", 5, "--scenario", "nowhere")
+    assert run.code == 2
+    assert "nowhere" in run.err
+    named = done("rules", bundle, rules, "--people", 5, "--scenario", "shop", "--format", "json")
+    assert named.json["rules"]

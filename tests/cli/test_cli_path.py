@@ -6,6 +6,7 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import load_file
 
 from tests.cli.running import SMALL, TINY, done, quintet
 
@@ -202,3 +203,12 @@ def test_a_resumed_training_ends_as_an_unbroken_one(tmp_path):
     fresh = quintet("train", "market", *short, "--out", first, "--checkpoints", taken)
     assert fresh.code == 7
     assert "--resume" in fresh.err
+
+
+def test_a_refit_learns_from_the_validation_events_too(trained, tmp_path):
+    bundle, _ = trained
+    again = ["train", "market", *SMALL, *TINY, "--refit", "counts", "--format", "json"]
+    summary = done(*again, "--out", tmp_path / "refitted").json
+    assert summary["refit"] == "counts"
+    counts = [load_file(one / "features.safetensors") for one in (bundle, tmp_path / "refitted")]
+    assert counts[1]["count"].sum() > counts[0]["count"].sum()

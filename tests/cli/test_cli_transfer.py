@@ -70,6 +70,8 @@ def test_one_mode_on_few_labels(start, tmp_path):
     assert run.json["mode"] == "frozen"
     assert run.json["split"] == "leave_one_out, 50% of users"
     assert "verdict" not in run.json
+    measured = done("evaluate", tmp_path / "b", "market", *SMALL, "--format", "json").json
+    assert measured["models"]["quintet"]["ndcg@10"]["n"] > 20
 
 
 @pytest.mark.parametrize(

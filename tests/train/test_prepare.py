@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from nn.worlds import log, losses_at, model_of, prepared, tables
 
@@ -10,8 +11,15 @@ from quintet.data.batch import Windows
 from quintet.data.features import FeatureTable
 from quintet.data.interactions import Interactions
 from quintet.data.states import state_before
+from quintet.errors import ConfigError
+from quintet.nn.model import ModelConfig
 from quintet.nn.tasks.interaction import Interaction
-from quintet.train.prepare import TrainingTables, cooccurrence_vectors, recounted
+from quintet.train.prepare import (
+    TrainingTables,
+    check_names,
+    cooccurrence_vectors,
+    recounted,
+)
 
 DATA = tables()
 EVENTS = DATA.events
@@ -146,3 +154,19 @@ def test_an_item_without_neighbours_goes_on_standing_in_by_content() -> None:
     again = recounted(learned, bare(after))
     assert again.warm_I[:28].tolist() == (before.item_counts()[:28] > 0).tolist()
     assert not again.warm_I[29]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"off": ["stratgy"]}, "unknown task 'stratgy'"),
+        ({"tasks": {"rankin": {"weight": 3}}}, "unknown task 'rankin'"),
+        ({"modality_settings": {"txt": {}}}, "unknown modality 'txt'"),
+        ({"experts": "foo"}, "unknown kind of experts 'foo'"),
+        ({"expert_settings": {"foo": 1}}, "foo"),
+    ],
+)
+def test_settings_of_parts_that_do_not_exist_are_refused(settings, said) -> None:
+    with pytest.raises(ConfigError, match=said):
+        check_names(ModelConfig(**settings))
+    check_names(ModelConfig(off=["item"], tasks={"ranking": {}}))

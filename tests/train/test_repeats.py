@@ -9,6 +9,8 @@ import pytest
 from quintet.data.dataset import join
 from quintet.data.encode import encode
 from quintet.data.frames import EventLog
+from quintet.data.interactions import Interactions
+from quintet.data.outcomes import BehaviourRules
 from quintet.data.split import leave_one_out
 from quintet.data.states import repeat_share
 from quintet.serve.recommender import Recommender
@@ -42,6 +44,18 @@ def test_the_log_says_so(trained) -> None:
     assert not masks_history(split.train)
     alone = split.train.select(np.arange(len(split.train)) < 2)
     assert masks_history(alone)
+
+
+def test_what_follows_up_an_item_is_no_return() -> None:
+    events = [("view", 0), ("buy", 0), ("view", 1), ("buy", 1), ("view", 2)]
+    user = np.repeat(np.arange(8), len(events))
+    behaviour = np.tile([int(name == "buy") for name, _ in events], 8)
+    item = np.tile([item for _, item in events], 8)
+    log = Interactions.build(user, item, behaviour=behaviour, n_users=8, n_items=3)
+    rules = BehaviourRules(["view", "buy"], {"buy": ["view"]}, {}, {}, {})
+    assert repeat_share(log) == pytest.approx(0.4)
+    assert not masks_history(log)
+    assert masks_history(log, rules)
 
 
 def test_the_copy_evidence_carries_the_list(trained) -> None:

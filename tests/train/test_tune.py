@@ -64,3 +64,8 @@ def test_toml_reads_back_as_what_was_written():
 def test_toml_has_no_word_for_none():
     with pytest.raises(ConfigError, match=r"loop\.low_precision"):
         as_toml({"loop": {"low_precision": None}}, "")
+
+
+def test_a_name_that_toml_would_not_take_bare_is_quoted():
+    values = {"memories": {"ease@buy": {"l2": 3.0}, "transitions": {}}}
+    assert tomllib.loads(as_toml(values, "")) == values

@@ -53,3 +53,22 @@ def test_an_erasure_reaches_what_a_former_bundle_wrote_by_another_type_of_ids(ru
     assert receipt["records"] >= 2
     for user in (777, "777"):
         assert list(journal.read_owner(Owner.user(user))) == []
+
+
+def test_a_draw_too_cold_for_chances_is_none_and_the_journal_stays_readable(running) -> None:
+    user = running.ids("users")[0]
+    told = {"user_id": user, "k": 3, "exploration": 1e-309}
+    answer = running.get("/v1/recommend", params=told)
+    assert answer["policy"] == "rank"
+    assert running.post("/v1/recommend", told)["policy"] == "rank"
+    assert list(running.service.journal.read(kinds=["exposure"]))
+    assert running.service.journal.verify().problems == ()
+
+
+def test_a_rule_file_that_cannot_be_read_fails_who_asked_for_it_alone(running) -> None:
+    (running.state / "rules" / "folder.toml").mkdir(parents=True)
+    question = {"user_id": running.ids("users")[1], "k": 3}
+    refused = running.http.post("/v1/recommend", json=question | {"rules": "folder"})
+    assert refused.status_code == 422
+    assert "Is a directory" in refused.json()["detail"]
+    assert running.items_for(question["user_id"], k=3)
