@@ -76,21 +76,40 @@ class Session:
             except psycopg.errors.UniqueViolation:
                 raise RacedError from None
             except psycopg.Error as error:
-                if self._connection is not None and self._connection.broken:
-                    self._connection = None
-                reason = str(error).strip().splitlines()[:1]
-                raise StoreError(
-                    f"PostgreSQL: {''.join(reason)}; nothing of this call is acknowledged"
-                ) from None
+                raise self._refused(error) from None
 
     def statement(self, text: str) -> sql.Composed:
         """A statement with the schema's name in it."""
         return sql.SQL(text).format(schema=sql.Identifier(self._schema))
 
     def maintain(self, text: str) -> None:
-        """A statement that runs in no transaction, such as VACUUM."""
+        """A statement that runs in no transaction, such as VACUUM.
+
+        It waits a second for who reads meanwhile: whoever asks after it would wait behind it.
+
+        Raises:
+            StoreError: the server refuses or is gone, or somebody reads for longer.
+            InsufficientPrivilege: of psycopg; this user may not.
+        """
         with self._lock:
-            self._open().execute(self.statement(text))
+            try:
+                connection = self._open()
+                connection.execute("SET lock_timeout = '1s'")
+                try:
+                    connection.execute(self.statement(text))
+                finally:
+                    if not connection.broken:
+                        connection.execute("RESET lock_timeout")
+            except psycopg.errors.InsufficientPrivilege:
+                raise
+            except psycopg.Error as error:
+                raise self._refused(error) from None
+
+    def _refused(self, error: psycopg.Error) -> StoreError:
+        if self._connection is not None and self._connection.broken:
+            self._connection = None
+        reason = str(error).strip().splitlines()[:1]
+        return StoreError(f"PostgreSQL: {''.join(reason)}; nothing of this call is acknowledged")
 
     def _open(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:

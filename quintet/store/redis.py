@@ -179,11 +179,23 @@ class RedisJournal(SealedJournal):
         """Have the server write its files anew and wait: they remember what was overwritten."""
         state = self._server.info("persistence")
         if state.get("aof_enabled"):
-            self._server.bgrewriteaof()
-            self._wait("aof_rewrite_in_progress", "aof_rewrite_scheduled")
+            flags = ("aof_rewrite_in_progress", "aof_rewrite_scheduled")
+            self._anew(self._server.bgrewriteaof, *flags)
         if state.get("rdb_last_save_time") and self._server.config_get("save").get("save"):
-            self._server.bgsave()
-            self._wait("rdb_bgsave_in_progress")
+            self._anew(self._server.bgsave, "rdb_bgsave_in_progress")
+
+    def _anew(self, begin: Callable[[], Any], *flags: str) -> None:
+        """Have files written after those under way, which may hold what stood there before."""
+        while True:
+            self._wait(*flags)
+            try:
+                begin()
+                break
+            except redis.ResponseError as error:
+                if "in progress" not in str(error):
+                    raise
+                time.sleep(0.01)  # another has begun one meanwhile
+        self._wait(*flags)
 
     def _wait(self, *flags: str) -> None:
         while any(self._server.info("persistence").get(flag) for flag in flags):

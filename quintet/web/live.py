@@ -25,6 +25,7 @@ from quintet.errors import (
     BundleError,
     ConfigError,
     CorruptBundleError,
+    DataError,
     MissingExtraError,
     QuintetError,
 )
@@ -32,7 +33,7 @@ from quintet.serve.grown import Prepared, grown, prepared
 from quintet.serve.index import Retriever
 from quintet.serve.recommender import Recommender
 from quintet.serve.trained import Trained
-from quintet.store import ItemUpsert
+from quintet.store import ItemUpsert, checks
 from quintet.web.people import person
 from quintet.web.ranking import Ranker, Wish
 from quintet.web.readable import all_readable
@@ -144,6 +145,7 @@ def load_live(folder: Path) -> Live:
     version = hashlib.sha256(manifest.read_bytes()).hexdigest()[:12] if manifest.is_file() else ""
     trained = Trained.load(folder)
     _check_finite(trained, folder)
+    _check_ids(trained, folder)
     live = Live(
         version,
         folder,
@@ -167,6 +169,18 @@ def _retriever(trained: Trained) -> Retriever | None:
     with contextlib.suppress(MissingExtraError):
         return Retriever.build(trained.scorer, sample)
     return None
+
+
+def _check_ids(trained: Trained, folder: Path) -> None:
+    """The journal holds every list that is shown: it must be able to hold the ids."""
+    if trained.items.is_integer:
+        return
+    for item in trained.items.values.to_pylist():
+        try:
+            checks.identifier(item, "item_id")
+        except DataError as error:
+            shown = f"{item[:40]!r}"
+            raise BundleError(f"{folder}: cannot be served: item {shown}: {error}") from None
 
 
 def _check_finite(trained: Trained, folder: Path) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from safetensors.numpy import load_file, save_file
 
 from quintet.bundle import _digest
 from quintet.data.vocab import Vocabulary
+from quintet.errors import BundleError
+from quintet.web import live as live_module
 from quintet.web.experiments import Experiments
 from quintet.web.models import ExperimentIn
 from tests.web.running import Running, wait_for
@@ -220,3 +223,13 @@ def test_two_workers_put_experiments_without_losing_one(tmp_path) -> None:
     other.put(ExperimentIn.model_validate({"name": "second", "arms": arms}))
     held = json.loads(path.read_text())["experiments"]
     assert [one["name"] for one in held] == ["first", "second"]
+
+
+@pytest.mark.parametrize("item", ["x" * 513, "a\x00b"])
+def test_a_catalogue_whose_ids_no_journal_can_hold_is_not_served(item) -> None:
+    trained = SimpleNamespace(items=Vocabulary.from_arrow(["fine", item]))
+    with pytest.raises(BundleError, match="cannot be served: item"):
+        live_module._check_ids(trained, Path("bundle"))
+    live_module._check_ids(
+        SimpleNamespace(items=Vocabulary.from_arrow(["fine", "鞋"])), Path("bundle")
+    )
