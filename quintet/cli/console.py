@@ -134,12 +134,13 @@ def grid(title: str, rows: Rows, columns: Iterable[str] | None = None) -> Table:
     numeric = [n for n in names if any(isinstance(row.get(n), int | float) for row in rows)]
     # ids are what people copy, and half a number is none: other columns give way first
     kept = {names[0], *numeric, *COPIED} & set(names) if names else set()
-    headings = {name: plain(name.replace("_", " ")) for name in names}
-    needed = sum(max(widest[name], len(headings[name])) + PADDING for name in kept)
-    fits = needed <= out().width
+    words = {name: plain(name.replace("_", " ")).split(" ") for name in names}
+    broad = {name: max(widest[name], *map(len, words[name])) for name in names}
+    fits = sum(broad[name] + PADDING for name in kept) <= out().width
     for name in names:
         table.add_column(
-            headings[name],
+            # a heading takes lines rather than room
+            (" " if len(" ".join(words[name])) <= broad[name] else "\n").join(words[name]),
             justify="right" if name in numeric else "left",
             no_wrap=name in kept and fits,
             min_width=widest[name] if name in numeric and fits else None,

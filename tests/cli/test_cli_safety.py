@@ -165,3 +165,20 @@ def test_tuples_are_lists_in_csv(capsys):
 
     emit(Format.CSV, [{"name": "k", "scopes": ("read", "write")}])
     assert capsys.readouterr().out == 'name,scopes\nk,"[""read"", ""write""]"\n'
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_headings_and_numbers_are_whole_in_any_width(monkeypatch, width):
+    import io
+
+    from rich.console import Console
+
+    from quintet.cli import console
+
+    drawn = Console(file=io.StringIO(), width=width)
+    monkeypatch.setattr(console, "out", lambda: drawn)
+    row = {"trial": 1, "ndcg@10": 0.1234, "loop.learning_rate": 0.0023, "width": 64, "layers": 2}
+    drawn.print(console.grid("", [row | {"model.tasks.strategy.weight": 0.25}]))
+    text = drawn.file.getvalue()
+    for whole in ("trial", "ndcg@10", "width", "layers", "0.1234", "0.0023", "64", "0.2500"):
+        assert whole in text
