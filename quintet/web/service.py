@@ -298,7 +298,7 @@ class Service:
         """What is known of an item."""
 
         def describe() -> dict[str, Any]:
-            self.builder.follow()
+            self._follow_items()
             return items.described(self.holder.live, item)
 
         return await self.build(describe)
