@@ -70,7 +70,9 @@ def _gains(
         met_BI[block.group(), block.item] = 1.0
         whole_BI = fusion(evidence_BIK, context_BF, bucket_I, met_BI)
         rest_BI = _without_towers(fusion, evidence_BIK, context_BF, bucket_I, met_BI)
-        rest_BI[:, bucket_I == 0] = whole_BI[:, bucket_I == 0] = -torch.inf
+        # new items stand behind all; an infinity on both sides would be no number between them
+        least = torch.finfo(whole_BI.dtype).min
+        rest_BI[:, bucket_I == 0] = whole_BI[:, bucket_I == 0] = least
         target_B1 = target_N[index].to(evidence.device)[:, None]
         for choice, (factor, shift) in enumerate(CHOICES):
             score_BI = rest_BI.lerp(whole_BI, factor).add_(met_BI, alpha=shift)

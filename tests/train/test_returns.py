@@ -89,3 +89,16 @@ def test_where_histories_are_left_out_nothing_is_settled(recommender) -> None:
     before = copy.deepcopy(fusion.state_dict())
     settle_returns(trained.scorer.evidence, fusion, trained.events, rows)
     torch.testing.assert_close(fusion.state_dict(), before)
+
+
+def test_new_items_displace_nobody_while_it_is_settled(world, monkeypatch) -> None:
+    trained, events, rows = world
+    evidence = copy.copy(trained.scorer.evidence)
+    evidence.count_I = evidence.count_I.copy()
+    rare = int(evidence.count_I.argmin())
+    evidence.count_I[rare] = 0
+    kept = rows[events.item[rows] != rare]
+    got = returns._gains(evidence, trained.fusion, events, kept)
+    assert np.isfinite(got).all()
+    before = returns._gains(trained.scorer.evidence, trained.fusion, events, kept)
+    assert (got >= before - 1e-6).all(), "one rival less"
